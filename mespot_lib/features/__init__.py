@@ -1,0 +1,1 @@
+"""Per-frame features: local contrast, flow, strain, region motion, and their cache."""
