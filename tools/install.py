@@ -25,6 +25,7 @@ PIP_TO_UV = {
     "find-links": "UV_FIND_LINKS",
     "cert": "SSL_CERT_FILE",
 }
+SOURCES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"}
 SYSTEM_LIBRARIES = {
     "GL": "libgl1",
     "glib-2.0": "libglib2.0-0",
@@ -32,10 +33,6 @@ SYSTEM_LIBRARIES = {
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
-        sys.exit(
-            f"mespot needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.11 ..."
-        )
     if not PYTHON.exists():
         create_venv()
     run(PYTHON, "-m", "pip", "install", "--quiet", UV)
@@ -69,6 +66,7 @@ def pip_settings() -> dict[str, str]:
         entries = [entry for entry in value.strip("'\"").replace("\\n", " ").split() if reachable(entry)]
         if variable and entries:
             settings[variable] = (",".join if variable == "UV_FIND_LINKS" else " ".join)(entries)
+    settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # pip treats all its indexes alike
     return {name: value for name, value in settings.items() if name not in os.environ}
 
 
@@ -80,7 +78,7 @@ def reachable(entry: str) -> bool:
 
 def torch_backend(settings: dict[str, str]) -> list[str]:
     """Choose the build of torch: the user's word, else what his package source offers, else the small CPU build."""
-    choice = os.environ.get("TORCH") or ("default" if settings or os.environ.get("UV_FIND_LINKS") else "cpu")
+    choice = os.environ.get("TORCH") or ("default" if SOURCES & {*settings, *os.environ} else "cpu")
     return [] if choice == "default" else ["--torch-backend", choice]
 
 
