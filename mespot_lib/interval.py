@@ -126,20 +126,20 @@ def as_array(intervals: Sequence[Interval]) -> np.ndarray:
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return shared and covered frames of every pair, each (N, M) int64, for frames (N, 2) and (M, 2).
+    """Return shared and covered frames, each (...) int64, of frames (..., 2) and (..., 2) that broadcast.
 
     Both are whole numbers, so that an IoU of exactly one half can be told from one just below it.
     """
-    onset = np.maximum(first[:, None, 0], second[None, :, 0])
-    offset = np.minimum(first[:, None, 1], second[None, :, 1])
+    onset = np.maximum(first[..., 0], second[..., 0])
+    offset = np.minimum(first[..., 1], second[..., 1])
     shared = np.maximum(offset - onset + 1, 0)
-    lengths = (first[:, 1] - first[:, 0] + 1)[:, None] + (second[:, 1] - second[:, 0] + 1)[None, :]
+    lengths = (first[..., 1] - first[..., 0] + 1) + (second[..., 1] - second[..., 0] + 1)
     return shared, lengths - shared
 
 
 def iou_matrix(first: Sequence[Interval], second: Sequence[Interval]) -> np.ndarray:
     """Return `iou` of every pair, (N, M) float64."""
-    shared, covered = overlaps(as_array(first), as_array(second))
+    shared, covered = overlaps(as_array(first)[:, None], as_array(second)[None, :])
     return shared / covered
 
 
