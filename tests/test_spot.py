@@ -1,0 +1,158 @@
+"""Score curves to intervals."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mespot_lib.interval import Interval, iou
+from mespot_lib.spot import (
+    expand_to_fraction,
+    merge_close,
+    nms,
+    peaks,
+    runs_above,
+    smooth,
+    to_frames,
+    type_by_duration,
+)
+
+FILTERS = [{"savgol_s": 0.3}, {"low_pass_hz": 4.0}, {"gaussian_s": 0.05}]
+
+
+def bump(fps, centre_s=2.0, width_s=0.4, length_s=4.0):
+    """A smooth bump of height 1, (T,)."""
+    t = np.arange(round(length_s * fps)) / fps
+    return np.exp(-0.5 * ((t - centre_s) / (width_s / 2)) ** 2)
+
+
+@pytest.mark.parametrize("filter_", FILTERS)
+@pytest.mark.parametrize("fps", [30, 200])
+def test_smoothing_removes_noise_and_moves_nothing(filter_, fps):
+    clean = bump(fps)
+    noisy = clean + np.random.default_rng(0).normal(0, 0.1, len(clean))
+    smoothed = smooth(noisy, fps, **filter_)
+    assert np.std(smoothed - clean) < 0.7 * np.std(noisy - clean)
+    assert abs(int(np.argmax(smooth(clean, fps, **filter_))) - int(np.argmax(clean))) <= 1
+
+
+@pytest.mark.parametrize("filter_", FILTERS)
+def test_smoothing_is_the_same_in_mirrored_time(filter_):
+    curve = np.random.default_rng(1).random(120)
+    np.testing.assert_allclose(
+        smooth(curve[::-1], 30, **filter_)[::-1], smooth(curve, 30, **filter_), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("filter_", FILTERS)
+def test_gaps_stay_gaps_and_do_not_spread(filter_):
+    curve = np.column_stack([bump(30), bump(30)])
+    curve[10:14, 0] = np.nan
+    smoothed = smooth(curve, 30, **filter_)
+    np.testing.assert_array_equal(np.isnan(smoothed), np.isnan(curve))
+    np.testing.assert_array_equal(smoothed[:, 1], smooth(curve[:, 1], 30, **filter_))
+
+
+@pytest.mark.parametrize("filter_", FILTERS)
+@pytest.mark.parametrize("frames", [1, 2, 3, 5])
+def test_very_short_videos_can_be_smoothed(filter_, frames):
+    assert smooth(np.ones(frames), 30, **filter_) == pytest.approx(np.ones(frames))
+
+
+@pytest.mark.parametrize("settings_", [{}, {"savgol_s": 1.0, "gaussian_s": 1.0}, {"gaussian_s": 0.0}])
+def test_exactly_one_filter_must_be_chosen(settings_):
+    with pytest.raises(ValueError, match="exactly one of"):
+        smooth(np.ones(9), 30, **settings_)
+    with pytest.raises(ValueError, match="half the frame rate"):
+        smooth(np.ones(9), 30, low_pass_hz=15)
+
+
+def test_peaks_reach_height_distance_and_prominence():
+    #                  0  1  2  3  4  5  6  7  8  9
+    curve = np.array([9.0, 0, 5, 0, 4, 3, 4.5, 0, 2, 0])
+    assert peaks(curve, 10, height=3).tolist() == [2, 4, 6]
+    assert peaks(curve, 10, height=3, distance_s=0.3).tolist() == [2, 6]
+    assert peaks(curve, 10, height=0, prominence=2).tolist() == [2, 6, 8]
+    assert peaks(curve, 10, height=6).tolist() == []
+
+
+def test_peaks_ignore_gaps():
+    curve = np.array([0, 1, 5, 1, np.nan, 1, 6, 1.0])
+    assert peaks(curve, 10, height=3, prominence=1).tolist() == [2, 6]
+    assert peaks(np.full(4, np.nan), 10, height=0).tolist() == []
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, np.nan]), max_size=30))
+def test_runs_cover_exactly_the_frames_above(values):
+    curve = np.array(values)
+    runs = runs_above(curve, 0.5)
+    covered = np.zeros(len(curve), dtype=bool)
+    for onset, offset in runs:
+        covered[onset : offset + 1] = True
+    np.testing.assert_array_equal(covered, curve >= 0.5)
+    assert all(after[0] - before[1] >= 2 for before, after in itertools.pairwise(runs))
+
+
+def test_expanding_walks_to_the_fraction_on_both_sides():
+    curve = np.array([1, 0, 2, 3, 4, 2, 1, np.nan, 4, 4.0])
+    assert expand_to_fraction(curve, np.array([4, 8]), 0.5).tolist() == [[2, 5], [8, 9]]
+    assert expand_to_fraction(curve, np.array([4]), 1.0).tolist() == [[4, 4]]
+    assert expand_to_fraction(curve, np.array([4]), 0.5, base=2.0).tolist() == [[3, 4]]
+    assert expand_to_fraction(curve, np.array([], dtype=int), 0.5).shape == (0, 2)
+    with pytest.raises(ValueError, match="fraction"):
+        expand_to_fraction(curve, np.array([4]), 0.0)
+
+
+@pytest.mark.parametrize(("fps", "longest"), [(30, 15), (200, 100)])
+def test_kind_follows_the_duration_in_seconds(fps, longest):
+    spotted = type_by_duration(np.array([[4, 4 + longest], [4, 5 + longest]]), fps, [5, 6], [0.1, 0.2])
+    assert spotted == [Interval(4, 4 + longest, "ME", 5, 0.1), Interval(4, 5 + longest, "MaE", 6, 0.2)]
+    assert type_by_duration(np.empty((0, 2)), fps) == []
+    assert to_frames(0.5, fps) == longest
+
+
+def test_merging_joins_one_kind_over_short_gaps():
+    # frames   0123456789
+    # ME       [=] [=]  |     gaps of one and two frames
+    # MaE         |
+    spans = [
+        Interval(0, 2, "ME", 1, 0.5),
+        Interval(4, 6, "ME", 5, 0.9),
+        Interval(9, 9, "ME"),
+        Interval(3, 3, "MaE"),
+    ]
+    assert merge_close(spans, gap_s=0.1, fps=10) == [
+        Interval(0, 6, "ME", 5, 0.9),
+        Interval(3, 3, "MaE"),
+        Interval(9, 9, "ME"),
+    ]
+    assert merge_close(spans, gap_s=0.0, fps=10) == sorted(spans)
+    assert merge_close([], gap_s=1, fps=10) == []
+
+
+@st.composite
+def proposals(draw):
+    spans = []
+    for _ in range(draw(st.integers(0, 12))):
+        onset = draw(st.integers(0, 30))
+        length = draw(st.integers(1, 12))
+        score = draw(st.sampled_from([0.1, 0.5, 0.5, 0.9]))  # equal scores are frequent
+        spans.append(Interval(onset, onset + length - 1, draw(st.sampled_from(["ME", "MaE"])), score=score))
+    return spans
+
+
+def plain_nms(spans, t_nms, across_kinds):
+    kept = []
+    for span in sorted(spans, key=lambda s: (-s.score, s)):
+        rivals = [other for other in kept if across_kinds or other.kind == span.kind]
+        if all(iou(span, other) <= t_nms for other in rivals):
+            kept.append(span)
+    return sorted(kept)
+
+
+@settings(max_examples=200)
+@given(proposals(), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.95, 1.0]), st.booleans())
+def test_nms_equals_the_plain_reference(spans, t_nms, across_kinds):
+    assert nms(spans, t_nms, across_kinds) == plain_nms(spans, t_nms, across_kinds)
