@@ -1,0 +1,294 @@
+"""Counting rules: golden cases drawn by hand, a brute-force reference, and properties that must hold for any input."""
+
+import itertools
+import json
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mespot_lib.interval import KINDS, Interval, iou
+from mespot_lib.metrics import (
+    PARTS,
+    Counts,
+    MetricError,
+    Score,
+    bootstrap_f1,
+    boundary_errors_ms,
+    chance,
+    fp_per_minute,
+    match,
+    pool,
+    score,
+)
+
+CASES = sorted((Path(__file__).parent / "cases" / "metrics").glob("*.json"))
+
+
+@st.composite
+def spans(draw, most=5, last=30):
+    found = []
+    for _ in range(draw(st.integers(0, most))):
+        onset, offset = sorted((draw(st.integers(0, last)), draw(st.integers(0, last))))
+        found.append(Interval(onset, offset, draw(st.sampled_from(KINDS))))
+    return found
+
+
+videos = st.fixed_dictionaries({"a": spans(), "b": spans(), "c": spans()})
+thresholds = st.sampled_from([0.1, 0.3, 0.5, 0.75, 1.0])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Golden cases
+
+
+def test_there_are_golden_cases():
+    assert len(CASES) >= 16
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_golden_case(path):
+    case = json.loads(path.read_text())
+    truth, spotted = (
+        {video: [Interval(on, off, kind) for kind, on, off in rows] for video, rows in case[side].items()}
+        for side in ("truth", "spotted")
+    )
+    assert {"truth": truth, "spotted": spotted} == drawn(case["timeline"]), "the drawing shows something else"
+    result = score(truth, spotted, t_eval=case["t_eval"])
+    assert {kind: result[kind] for kind in KINDS} == {
+        kind: Counts(**case["expected"][kind]) for kind in KINDS
+    }
+
+
+def drawn(timeline):
+    """Read the intervals of a drawing: [===] is an interval, | one of a single frame."""
+    sides = {"truth": {}, "spotted": {}}
+    for line in timeline:
+        video, side, kind, frames = line.split()
+        found = sides[side].setdefault(video, [])
+        found += [Interval(m.start(), m.end() - 1, kind) for m in re.finditer(r"\[=*]|\|", frames)]
+    return sides
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Matching
+
+
+def most_pairs(truth, spotted, t_eval):
+    """Size of the largest matching, found by trying every assignment."""
+    few, many = sorted((truth, spotted), key=len)
+    return max(
+        sum(a.kind == b.kind and iou(a, b) >= t_eval for a, b in zip(few, chosen, strict=True))
+        for chosen in itertools.permutations(many, len(few))
+    )
+
+
+@settings(max_examples=300)
+@given(spans(last=12), spans(last=12), thresholds)
+def test_matching_is_as_large_as_brute_force_finds(truth, spotted, t_eval):
+    pairs = match(truth, spotted, t_eval)
+    assert len(pairs) == most_pairs(truth, spotted, t_eval)
+    assert len({t for t, _ in pairs}) == len({s for _, s in pairs}) == len(pairs)
+    for t, s in pairs:
+        assert truth[t].kind == spotted[s].kind
+        assert iou(truth[t], spotted[s]) >= t_eval
+
+
+@given(videos, videos, thresholds)
+def test_scoring_all_videos_at_once_equals_one_by_one(truth, spotted, t_eval):
+    result = score(truth, spotted, t_eval)
+    for video in truth:
+        pairs = match(truth[video], spotted[video], t_eval)
+        for kind in KINDS:
+            n_true, n_spotted = (sum(s.kind == kind for s in side[video]) for side in (truth, spotted))
+            tp = sum(truth[video][t].kind == kind for t, _ in pairs)
+            assert result.videos[video][kind] == Counts(tp, n_spotted - tp, n_true - tp)
+    assert result.overall == sum((one.overall for one in result.videos.values()), Counts())
+
+
+@pytest.mark.parametrize("t_eval", [round(0.05 * step, 2) for step in range(1, 20)])
+def test_a_hit_on_the_threshold_does_not_hang_on_rounding(t_eval):
+    # 20 true frames, of which 20 * t_eval are spotted: IoU is exactly t_eval, however the float was computed
+    truth, spotted = {"a": [Interval(0, 19, "ME")]}, {"a": [Interval(0, round(20 * t_eval) - 1, "ME")]}
+    for value in (t_eval, np.float64(t_eval), np.nextafter(t_eval, 2), np.nextafter(t_eval, 0)):
+        assert score(truth, spotted, value)["ME"] == Counts(1, 0, 0)
+    assert score(truth, spotted, t_eval + 0.01)["ME"] == Counts(0, 1, 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Properties of the score
+
+
+@given(videos, videos, thresholds, st.randoms(use_true_random=False))
+def test_order_of_rows_and_videos_changes_nothing(truth, spotted, t_eval, rng: random.Random):
+    shuffled = [
+        {video: rng.sample(side[video], len(side[video])) for video in rng.sample(list(side), len(side))}
+        for side in (truth, spotted)
+    ]
+    assert score(*shuffled, t_eval) == score(truth, spotted, t_eval)
+
+
+@given(videos, videos)
+def test_f1_is_one_only_if_perfect(truth, spotted):
+    at_one = score(truth, spotted, t_eval=1.0)
+    same = all(sorted(truth[v]) == sorted(spotted[v]) for v in truth) and any(truth.values())
+    assert (at_one.overall.f1 == 1.0) == same
+    itself = score(truth, truth)
+    assert itself.overall.f1 == float(any(truth.values()))
+    assert itself.overall.fp == itself.overall.fn == 0
+
+
+@given(videos, videos, thresholds)
+def test_pooled_values_lie_between_their_parts(truth, spotted, t_eval):
+    result = score(truth, spotted, t_eval)
+    for ratio, base in (("precision", ("tp", "fp")), ("recall", ("tp", "fn")), ("f1", ("tp", "fp", "fn"))):
+        parts = [result[k] for k in KINDS if any(getattr(result[k], count) for count in base)]
+        if parts:
+            values = [getattr(part, ratio) for part in parts]
+            assert min(values) - 1e-12 <= getattr(result.overall, ratio) <= max(values) + 1e-12
+
+
+@given(videos, videos, thresholds)
+def test_mirrored_time_gives_the_same_counts(truth, spotted, t_eval):
+    mirrored = [
+        {video: [Interval(30 - s.offset, 30 - s.onset, s.kind) for s in side[video]] for video in side}
+        for side in (truth, spotted)
+    ]
+    assert score(*mirrored, t_eval) == score(truth, spotted, t_eval)
+
+
+@given(videos, videos, thresholds)
+def test_nothing_true_or_spotted_is_lost(truth, spotted, t_eval):
+    result = score(truth, spotted, t_eval)
+    assert result.overall.tp + result.overall.fn == sum(map(len, truth.values()))
+    assert result.overall.tp + result.overall.fp == sum(map(len, spotted.values()))
+
+
+def test_ratios_and_their_zero_conventions():
+    assert Counts(3, 1, 2).as_dict() == {
+        "tp": 3,
+        "fp": 1,
+        "fn": 2,
+        "precision": 0.75,
+        "recall": 0.6,
+        "f1": pytest.approx(2 / 3),
+    }
+    for nothing in (Counts(0, 0, 0), Counts(0, 5, 0), Counts(0, 0, 5)):
+        assert (nothing.precision, nothing.recall, nothing.f1) == (0.0, 0.0, 0.0)
+
+
+def test_scores_are_read_by_part():
+    result = Score(Counts(1, 2, 3), Counts(4, 5, 6))
+    assert [result[part] for part in PARTS] == [Counts(1, 2, 3), Counts(4, 5, 6), Counts(5, 7, 9)]
+    assert set(result.as_dict()) == {"ME", "MaE", "overall"}
+    with pytest.raises(KeyError):
+        result["videos"]
+
+
+def test_a_video_on_one_side_only_is_named():
+    truth, spotted = {"a": [Interval(0, 1, "ME")], "b": []}, {"a": [], "c": [Interval(0, 1, "MaE")]}
+    with pytest.raises(MetricError, match="only truth has video b"):
+        score(truth, spotted)
+    with pytest.raises(MetricError, match="only spotted has video c"):
+        score({"a": []}, spotted)
+    allowed = score(truth, spotted, allow_missing=True)
+    assert (allowed.ME, allowed.MaE) == (Counts(0, 0, 1), Counts(0, 1, 0))
+    assert set(allowed.videos) == {"a", "b", "c"}
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(MetricError, match="unknown profile 'mean'; known: megc"):
+        score({}, {}, profile="mean")
+    for t_eval in (0, -0.5, 1.5, float("nan")):
+        with pytest.raises(MetricError, match="t_eval must lie in"):
+            score({"a": []}, {"a": []}, t_eval=t_eval)
+
+
+def test_pooling_by_subject():
+    scores = {
+        "1": Score(Counts(1), Counts(fp=1)),
+        "2": Score(Counts(fn=2), Counts()),
+        "3": Score(Counts(5), Counts()),
+    }
+    assert pool(scores, {"1": "s1", "2": "s1", "3": "s2"}) == {
+        "s1": Score(Counts(1, 0, 2), Counts(0, 1, 0)),
+        "s2": Score(Counts(5), Counts()),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Beside F1
+
+
+def test_false_positives_by_the_clock():
+    assert fp_per_minute(Counts(fp=6), seconds=120) == 3.0
+    assert fp_per_minute(Counts(fp=6), seconds=0) == 0.0
+
+
+def test_boundary_errors_are_signed_and_in_milliseconds():
+    truth = {"a": [Interval(10, 19, "ME"), Interval(50, 59, "ME")], "b": [Interval(0, 99, "MaE")]}
+    spotted = {"a": [Interval(52, 58, "ME"), Interval(9, 22, "ME")], "b": [Interval(0, 9, "MaE")]}
+    errors = boundary_errors_ms(truth, spotted, {"a": 100.0, "b": 30.0})
+    assert errors.tolist() == [[-10.0, 30.0], [20.0, -10.0]]
+    assert boundary_errors_ms({"a": []}, {"a": []}, {"a": 30.0}).shape == (0, 2)
+
+
+def test_chance_of_one_interval_is_the_share_of_its_good_places():
+    # An interval of 10 frames in 100 has 91 places; IoU >= 0.5 with truth needs a shift of at most 3: 7 places.
+    truth = {"a": [Interval(40, 49, "ME")]}
+    result = chance({"a": [Interval(0, 9, "ME")]}, truth, {"a": 100}, draws=20_000)
+    assert result["ME"].f1 == pytest.approx(7 / 91, abs=0.006)
+    assert result["overall"] == result["ME"]
+    assert (result["MaE"].f1, result["MaE"].high) == (0.0, 0.0)
+
+
+@given(spans(most=4, last=20), st.integers(21, 120), st.integers(0, 3))
+def test_random_places_keep_to_the_video_and_apart(found, length, seed):
+    from mespot_lib.metrics import _place_at_random
+
+    sizes = np.array([span.length for span in found], dtype=np.int64)
+    onset = _place_at_random(sizes, length, 20, np.random.default_rng(seed))  # (draws, N)
+    assert onset.shape == (20, len(found))
+    assert (onset >= 0).all()
+    assert (onset + sizes <= length).all()
+    if sizes.sum() <= length:
+        for row in onset:
+            order = np.argsort(row)
+            assert (row[order][1:] >= (row + sizes)[order][:-1]).all()
+
+
+def test_every_arrangement_is_equally_likely():
+    from mespot_lib.metrics import _place_at_random
+
+    onset = _place_at_random(np.array([2, 1]), 5, 40_000, np.random.default_rng(0))
+    _, times = np.unique(onset, axis=0, return_counts=True)
+    assert len(times) == 12  # two orders x six ways to give two free frames to three gaps
+    assert times == pytest.approx(40_000 / 12, rel=0.06)
+
+
+def test_chance_is_low_repeatable_and_one_where_there_is_no_choice():
+    truth = {"a": [Interval(100, 120, "ME"), Interval(300, 350, "MaE")], "b": []}
+    spotted = {"a": [Interval(0, 20, "ME"), Interval(500, 550, "MaE")], "b": [Interval(7, 9, "ME")]}
+    lengths = {"a": 1000, "b": 50}
+    first = chance(spotted, truth, lengths, draws=300, seed=1)
+    assert first == chance(spotted, truth, lengths, draws=300, seed=1)
+    assert 0 < first["overall"].f1 < 0.1
+    assert first["overall"].f1 <= first["overall"].high
+    filling = {"a": [Interval(0, 99, "MaE")]}
+    assert chance(filling, filling, {"a": 100})["MaE"].f1 == 1.0
+
+
+def test_bootstrap_is_wide_for_unlike_subjects_and_empty_for_like_ones():
+    alike = [Counts(5, 5, 5)] * 8
+    assert bootstrap_f1(alike) == (0.5, 0.5)
+    low, high = bootstrap_f1([Counts(9, 1, 1)] * 4 + [Counts(1, 9, 9)] * 4)
+    assert 0.1 < low < 0.35 < 0.65 < high < 0.9
+    assert bootstrap_f1([Counts(1, 0, 2), Counts(3, 1, 0)], seed=3) == bootstrap_f1(
+        [Counts(1, 0, 2), Counts(3, 1, 0)], seed=3
+    )
+    assert bootstrap_f1([]) == (0.0, 0.0)
+    assert bootstrap_f1([Counts()]) == (0.0, 0.0)
