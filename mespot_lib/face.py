@@ -1,0 +1,381 @@
+"""Faces: detection, the 68 landmarks, and the aligned crop that every method works on.
+
+Two back-ends find the landmarks. `mediapipe` (its face mesh, where MediaPipe 0.10.21 is installed) measures them;
+`cascade` (OpenCV's bundled cascades, always there) finds the face and the eyes and lays an average face over them:
+good for cropping, blind to the expression.
+
+Units and crop
+    Landmarks are the 68 of dlib, 0-based, in px; whole numbers are pixel centres. One *face unit* `u` is 1/64 of the
+    distance between the inner eye corners (landmarks 39 and 42), about half a millimetre. The crop is centred on the
+    midpoint of these corners and spans 128 u to the left and right, 96 u up and 160 u down, with the eyes level: a
+    crop of S px has S / 256 px per u.
+"""
+
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from mespot_lib.manifest import Video
+
+Backend = Literal["auto", "mediapipe", "cascade"]
+
+INNER_EYES_U = 64.0  # between landmarks 39 and 42, by definition of u
+CROP_UNITS = 256.0  # side of the crop
+EYES_BELOW_TOP_U = 96.0  # of the crop
+
+# An average neutral face in u, origin between the inner eye corners, y down. Proportions: midway between the drawn
+# faces and what MediaPipe measures on photographs; symmetric.
+# fmt: off
+MEAN_FACE = np.array([
+    (-129, 6), (-126, 58), (-121, 90), (-112, 121), (-92, 156), (-72, 178), (-46, 196), (-23, 205), (0, 208),  # jaw
+    (23, 205), (46, 196), (72, 178), (92, 156), (112, 121), (121, 90), (126, 58), (129, 6),
+    (-97, -37), (-81, -44), (-62, -46), (-41, -44), (-25, -40),  # brows
+    (25, -40), (41, -44), (62, -46), (81, -44), (97, -37),
+    (0, -2), (0, 22), (0, 47), (0, 70), (-26, 81), (-12, 85), (0, 87), (12, 85), (26, 81),  # nose
+    (-84, -2), (-70, -9), (-51, -9), (-32, 0), (-49, 4), (-68, 4),  # eyes
+    (32, 0), (51, -9), (70, -9), (84, -2), (68, 4), (49, 4),
+    (-52, 125), (-36, 118), (-14, 114), (0, 116), (14, 114), (36, 118), (52, 125),  # outer lips
+    (36, 135), (15, 142), (0, 143), (-15, 142), (-36, 135),
+    (-46, 125), (-21, 125), (0, 126), (21, 125), (46, 125), (21, 128), (0, 129), (-21, 128),  # inner lips
+], dtype=np.float64)
+
+# Each dlib point as the mean of two vertices of MediaPipe's mesh (twice the same where one vertex sits right). Jaw:
+# the contour of the mesh at even distances; brows: between their upper and lower row. Symmetric.
+MESH_VERTICES = np.array([
+    (127, 127), (93, 93), (132, 132), (58, 58), (136, 136), (150, 150), (176, 176), (148, 148), (152, 152),  # jaw
+    (377, 377), (400, 400), (379, 379), (365, 365), (288, 288), (361, 361), (323, 323), (356, 356),
+    (63, 46), (105, 53), (66, 52), (107, 65), (107, 55),  # brows
+    (336, 285), (336, 295), (296, 282), (334, 283), (293, 276),
+    (168, 6), (197, 197), (5, 5), (1, 4), (98, 75), (97, 242), (2, 2), (326, 462), (327, 305),  # nose
+    (33, 33), (160, 160), (158, 158), (133, 133), (153, 153), (144, 144),  # eyes
+    (362, 362), (385, 385), (387, 387), (263, 263), (373, 373), (380, 380),
+    (61, 61), (40, 40), (37, 37), (0, 0), (267, 267), (270, 270), (291, 291),  # outer lips
+    (321, 321), (314, 314), (17, 17), (84, 84), (91, 91),
+    (78, 78), (81, 81), (13, 13), (311, 311), (308, 308), (402, 402), (14, 14), (178, 178),  # inner lips
+])
+# fmt: on
+
+# What the cascades' boxes look like in u, as a compromise between drawn faces and photographs.
+BOX_WIDTH_U = 302.0
+BOX_CENTRE_U = np.array([1.0, 26.0])
+EYES_U = np.array([(-59.0, -4.0), (59.0, -4.0)])
+
+_SEARCH_SIDES = (360, 960)  # px of the longer side: the quick search, then the one for small faces
+_SMALLEST_FACE = 0.12  # of the shorter side of the image in the quick search
+_mesh_lock = threading.Lock()
+
+
+class FaceError(ValueError):
+    """A face or its landmarks cannot be had."""
+
+
+class NoFaceError(FaceError):
+    """No face has been found in an image."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face.
+
+    box : x, y, width, height in px; of the cascade, or around the landmarks
+    landmarks : (68, 2) float32 px
+    backend : the back-end that found it
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    backend: Literal["mediapipe", "cascade"]
+
+
+def available_backend() -> Literal["mediapipe", "cascade"]:
+    """Return what "auto" means here: `mediapipe` where its face mesh can be imported, else `cascade`."""
+    return "cascade" if _face_mesh_class() is None else "mediapipe"
+
+
+def detect_face(image: np.ndarray, backend: Backend = "auto") -> Face | None:
+    """Return the largest face in an image, (H, W) grey or (H, W, 3) blue, green, red, uint8; None if there is none.
+
+    Raises
+    ------
+    FaceError
+        If MediaPipe is asked for and cannot be imported, or the image has another shape or type.
+    """
+    _check_image(image)
+    if backend == "auto":
+        backend = available_backend()
+    if backend == "mediapipe":
+        return _mesh_face(image)
+    if backend == "cascade":
+        return _cascade_face(image)
+    raise FaceError(f'unknown face back-end {backend!r}: "auto", "mediapipe" or "cascade"')
+
+
+def require_face(image: np.ndarray, where: str, backend: Backend = "auto") -> Face:
+    """Return the largest face in an image; `where` names the image in the error ("casme2/s15/15_0101, position 12").
+
+    Raises
+    ------
+    NoFaceError
+        If there is none.
+    """
+    face = detect_face(image, backend)
+    if face is None:
+        height, width = image.shape[:2]
+        raise NoFaceError(
+            f"no face found in {where} ({width} x {height} px, back-end {backend}). Try: another frame; the other "
+            f"back-end (mediapipe or cascade); frames in which the face is upright, frontal and at least "
+            f"{_SMALLEST_FACE:.0%} of the image's shorter side; or a landmark side file"
+        )
+    return face
+
+
+# --- landmarks from elsewhere ---------------------------------------------------------------------------------------
+
+
+def load_landmarks(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a landmark side file: frame numbers (T,) int32 and landmarks (T, 68, 2) float32 px.
+
+    The file is an .npz with the arrays `frame_no` and `landmarks`.
+
+    Raises
+    ------
+    FaceError
+        If the file is absent, damaged, or has other arrays or shapes.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            frame_no, landmarks = arrays["frame_no"], arrays["landmarks"]
+    except Exception as error:  # zipfile, pickle, key and OS errors, by the kind of damage
+        raise FaceError(f"the landmark file {path} cannot be read: {error}") from error
+    if landmarks.shape != (len(frame_no), 68, 2) or frame_no.ndim != 1:
+        raise FaceError(
+            f"the landmark file {path} has frame_no {frame_no.shape} and landmarks {landmarks.shape}; "
+            "expected (T,) and (T, 68, 2)"
+        )
+    return frame_no.astype(np.int32), landmarks.astype(np.float32)
+
+
+def side_landmarks(video: "Video") -> np.ndarray:
+    """Return the landmarks of a video's side file on its frame axis: (T, 68, 2) float32 px, NaN where it has none.
+
+    Raises
+    ------
+    FaceError
+        If the video has no side file, or the file has a frame that the video lacks.
+    """
+    if video.landmarks is None:
+        raise FaceError(f"{video.uid} has no landmark side file")
+    frame_no, landmarks = load_landmarks(video.landmarks)
+    positions = np.array([video.position(int(number)) for number in frame_no], dtype=int)
+    outside = (positions < 0) | (positions >= video.length)
+    if outside.any():
+        raise FaceError(
+            f"the landmark file {video.landmarks} has frame {frame_no[outside][0]}, which {video.uid} does not have"
+        )
+    on_axis = np.full((video.length, 68, 2), np.nan, dtype=np.float32)
+    on_axis[positions] = landmarks
+    return on_axis
+
+
+def jittered_landmarks(landmarks: np.ndarray, sigma_u: float, rng: np.random.Generator) -> np.ndarray:
+    """Return landmarks (..., 68, 2) with independent normal noise of `sigma_u` face units in x and y.
+
+    Exact landmarks flatter a pipeline; this makes them as unsteady as those of a detector.
+    """
+    sigma = sigma_u * px_per_u(landmarks)[..., None, None]
+    return (landmarks + sigma * rng.standard_normal(landmarks.shape)).astype(np.float32)
+
+
+# --- alignment ------------------------------------------------------------------------------------------------------
+
+
+def px_per_u(landmarks: np.ndarray) -> np.ndarray:
+    """Return how many px one face unit is: (...) for landmarks (..., 68, 2)."""
+    return np.linalg.norm(landmarks[..., 42, :] - landmarks[..., 39, :], axis=-1) / INNER_EYES_U
+
+
+def face_matrix(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """Return the similarity that maps image px to px of the face crop of side `size`: (2, 3) float64.
+
+    Position and scale come from the inner eye corners, the roll from all four corners, which is half as noisy.
+
+    Raises
+    ------
+    FaceError
+        If the eye corners are not finite or coincide, or `size` is not positive.
+    """
+    landmarks = np.asarray(landmarks, dtype=np.float64)
+    scale_px = float(px_per_u(landmarks))
+    if size < 1 or not np.isfinite(scale_px) or scale_px <= 0:
+        raise FaceError(f"no crop of {size} px from landmarks with {scale_px:.3g} px per face unit")
+    across = landmarks[[42, 45]].mean(axis=0) - landmarks[[39, 36]].mean(axis=0)
+    cos, sin = across / np.linalg.norm(across) * (size / CROP_UNITS / scale_px)
+    turn = np.array([[cos, sin], [-sin, cos]])
+    # Half a pixel less, because 0 is the centre of the first pixel and the crop begins at its edge.
+    target = np.array([CROP_UNITS / 2, EYES_BELOW_TOP_U]) * size / CROP_UNITS - 0.5
+    return np.column_stack([turn, target - turn @ landmarks[[39, 42]].mean(axis=0)])
+
+
+def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Map points (..., 2) px through a (2, 3) matrix; with `face_matrix`, from the image into the crop."""
+    return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def crop_face(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Return the crop (size, size) or (size, size, 3) of an image through a matrix of `face_matrix`.
+
+    The image is interpolated once. Where the crop has fewer pixels than the face, several samples per pixel are
+    averaged, so that fine texture does not alias into motion. Beyond the image its edge is repeated.
+    """
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    samples = max(1, round(1 / scale))
+    fine = matrix * samples
+    fine[:, 2] += (samples - 1) / 2  # pixel centres again
+    side = size * samples
+    crop = cv2.warpAffine(image, fine, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return crop if samples == 1 else cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+
+
+# --- the cascade ----------------------------------------------------------------------------------------------------
+
+
+def _cascade_face(image: np.ndarray) -> Face | None:
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    box = _face_box(grey)
+    if box is None:
+        return None
+    return Face(tuple(box.tolist()), _mean_face_at(box, _eye_centres(grey, box)), "cascade")
+
+
+def _face_box(grey: np.ndarray) -> np.ndarray | None:
+    """Return the largest face box (x, y, w, h) in px, searching the shrunken image first."""
+    for side in _SEARCH_SIDES:
+        shrink = min(1.0, side / max(grey.shape))
+        small = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        least = int(_SMALLEST_FACE * min(small.shape) * _SEARCH_SIDES[0] / side)
+        boxes = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
+            small, 1.1, 3, minSize=(least, least)
+        )
+        if len(boxes):
+            return max(boxes, key=lambda box: box[2]) / shrink
+        if shrink == 1.0:
+            return None
+    return None
+
+
+def _eye_centres(grey: np.ndarray, box: np.ndarray) -> np.ndarray | None:
+    """Return the centres (2, 2) of the left and right eye in the image, or None unless both stand where eyes do."""
+    x, y, width = box[:3]
+    top, left = max(0, int(y + 0.15 * width)), max(0, int(x))
+    region = grey[top : int(y + 0.6 * width), left : int(x + width)]
+    zoom = 200 / width
+    region = cv2.resize(region, None, fx=zoom, fy=zoom)
+    found = _cascade("haarcascade_eye.xml").detectMultiScale(
+        region, 1.1, 4, minSize=(30, 30), maxSize=(90, 90)
+    )
+    if len(found) < 2:
+        return None
+    centres = (found[:, :2] + found[:, 2:] / 2) / zoom + (left, top)
+    distance = np.linalg.norm(centres[None] - _expected(box, EYES_U)[:, None], axis=2)
+    nearest = distance.argmin(axis=1)
+    return centres[nearest] if (distance.min(axis=1) < 0.15 * width).all() else None
+
+
+def _mean_face_at(box: np.ndarray, eyes: np.ndarray | None) -> np.ndarray:
+    """Lay the average face over a box and, where found, over the centres of the eyes: (68, 2) float32 px.
+
+    The eyes give the place and the roll. Both eyes and box measure the scale, each to about 4 %: their mean is used.
+    """
+    if eyes is None:
+        return _expected(box, MEAN_FACE).astype(np.float32)
+    across, across_u = eyes[1] - eyes[0], EYES_U[1, 0] - EYES_U[0, 0]
+    distance = np.linalg.norm(across)
+    scale = np.sqrt(distance / across_u * box[2] / BOX_WIDTH_U)
+    cos, sin = across / distance * scale
+    turn = np.array([[cos, -sin], [sin, cos]])
+    return ((MEAN_FACE - EYES_U.mean(axis=0)) @ turn.T + eyes.mean(axis=0)).astype(np.float32)
+
+
+def _expected(box: np.ndarray, points_u: np.ndarray) -> np.ndarray:
+    """Return where points of the average face lie in an upright cascade box."""
+    x, y, width, height = box
+    return (points_u - BOX_CENTRE_U) * width / BOX_WIDTH_U + (x + (width - 1) / 2, y + (height - 1) / 2)
+
+
+@functools.cache
+def _cascade(name: str) -> cv2.CascadeClassifier:
+    if not hasattr(cv2, "CascadeClassifier"):
+        raise FaceError(
+            f"OpenCV {cv2.__version__} has no cascade classifier; install opencv-python >= 4.10, < 5"
+        )
+    return cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / name))
+
+
+# --- MediaPipe ------------------------------------------------------------------------------------------------------
+
+
+def _mesh_face(image: np.ndarray) -> Face | None:
+    if _face_mesh_class() is None:
+        raise FaceError(
+            "MediaPipe's face mesh cannot be imported: install mediapipe==0.10.21 (later ones do not carry the model) "
+            'or use the back-end "cascade"'
+        )
+    colour = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
+    with _mesh_lock, _silent_stderr():
+        meshes = _face_mesh(os.getpid()).process(colour).multi_face_landmarks or ()
+    faces = [_mesh_landmarks(mesh, image.shape) for mesh in meshes]
+    if not faces:
+        return None
+    landmarks = max(faces, key=lambda points: np.prod(np.ptp(points, axis=0)))
+    corner, extent = landmarks.min(axis=0), np.ptp(landmarks, axis=0)
+    return Face((*corner.tolist(), *extent.tolist()), landmarks, "mediapipe")
+
+
+def _mesh_landmarks(mesh, shape: tuple[int, ...]) -> np.ndarray:
+    vertices = np.array([(vertex.x, vertex.y) for vertex in mesh.landmark])
+    # MediaPipe counts from the edge of the first pixel, we count from its centre.
+    px = vertices * (shape[1], shape[0]) - 0.5
+    return px[MESH_VERTICES].mean(axis=1).astype(np.float32)
+
+
+def _face_mesh_class():
+    """Return MediaPipe's FaceMesh, or None where MediaPipe is absent or too new to have it."""
+    try:
+        import mediapipe
+
+        return mediapipe.solutions.face_mesh.FaceMesh
+    except (ImportError, AttributeError):
+        return None
+
+
+@functools.cache
+def _face_mesh(process: int):
+    """Return the one face mesh of this process: making it is slow, and it does not survive a fork."""
+    return _face_mesh_class()(static_image_mode=True, max_num_faces=4, min_detection_confidence=0.5)
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep MediaPipe's C++ log, which no setting stops, off the terminal."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def _check_image(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+        raise FaceError(f"an image is (H, W) or (H, W, 3) uint8, not {image.shape} of {image.dtype}")
