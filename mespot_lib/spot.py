@@ -12,12 +12,15 @@ second.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, find_peaks, savgol_filter, sosfiltfilt
 
 from mespot_lib.interval import Interval, as_array, merge, overlaps
+
+Share = Literal["union", "shorter"]
 
 ME_LONGEST_S = 0.5  # a micro-expression lasts at most half a second; anything longer is a macro-expression
 
@@ -196,31 +199,36 @@ def merge_close(intervals: Sequence[Interval], gap_s: float, fps: float) -> list
     return sorted(merged)
 
 
-def nms(intervals: Sequence[Interval], t_nms: float, across_kinds: bool = False) -> list[Interval]:
-    """Non-maximum suppression: drop every interval that overlaps a stronger kept one by IoU > `t_nms`.
+def nms(
+    intervals: Sequence[Interval], t_nms: float, *, across_kinds: bool = False, over: Share = "union"
+) -> list[Interval]:
+    """Non-maximum suppression: drop every interval whose overlap with a stronger kept one is above `t_nms`.
 
-    Kinds do not suppress each other unless `across_kinds` is set. Of equal scores the earlier interval is kept.
-    Returns the kept intervals in order of time.
+    The overlap is the shared part of their union (IoU), or with `over="shorter"` of the shorter one, which also drops
+    a short interval inside a long one. Kinds do not suppress each other unless `across_kinds` is set. Of equal scores
+    the earlier interval is kept. Returns the kept intervals in order of time.
     """
     spans = sorted(intervals)
     groups = [spans] if across_kinds else [[s for s in spans if s.kind == k] for k in {s.kind for s in spans}]
     kept = [
         group[row]
         for group in groups
-        for row in nms_rows(as_array(group), np.array([span.score for span in group]), t_nms)
+        for row in nms_rows(as_array(group), np.array([span.score for span in group]), t_nms, over)
     ]
     return sorted(kept)
 
 
-def nms_rows(frames: np.ndarray, scores: np.ndarray, t_nms: float) -> np.ndarray:
+def nms_rows(frames: np.ndarray, scores: np.ndarray, t_nms: float, over: Share = "union") -> np.ndarray:
     """Return the rows that non-maximum suppression keeps, strongest first, of frames (N, 2) with scores (N,).
 
     On equal scores the row that comes first is the stronger one.
     """
+    lengths = frames[:, 1] - frames[:, 0] + 1
     left = np.argsort(-scores, kind="stable")
     kept = []
     while len(left):
         kept.append(left[0])
         shared, covered = overlaps(frames[left[0]], frames[left[1:]])
-        left = left[1:][shared / covered <= t_nms]
+        whole = covered if over == "union" else np.minimum(lengths[left[0]], lengths[left[1:]])
+        left = left[1:][shared / whole <= t_nms]
     return np.array(kept, dtype=np.int64)

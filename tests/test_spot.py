@@ -155,4 +155,10 @@ def plain_nms(spans, t_nms, across_kinds):
 @settings(max_examples=200)
 @given(proposals(), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.95, 1.0]), st.booleans())
 def test_nms_equals_the_plain_reference(spans, t_nms, across_kinds):
-    assert nms(spans, t_nms, across_kinds) == plain_nms(spans, t_nms, across_kinds)
+    assert nms(spans, t_nms, across_kinds=across_kinds) == plain_nms(spans, t_nms, across_kinds)
+
+
+def test_nms_over_the_shorter_drops_a_short_interval_inside_a_long_one():
+    spans = [Interval(0, 99, "MaE", score=2), Interval(40, 49, "ME", score=1)]
+    assert nms(spans, 0.2, across_kinds=True) == sorted(spans)  # their IoU is 0.1
+    assert nms(spans, 0.2, across_kinds=True, over="shorter") == spans[:1]
