@@ -18,13 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from mespot_lib.manifest import Video
+from mespot_lib.manifest import DatasetError, Video
 
 Backend = Literal["auto", "mediapipe", "cascade"]
 
@@ -71,6 +70,7 @@ EYES_U = np.array([(-59.0, -4.0), (59.0, -4.0)])
 
 _SEARCH_SIDES = (360, 960)  # px of the longer side: the quick search, then the one for small faces
 _SMALLEST_FACE = 0.12  # of the shorter side of the image in the quick search
+_NEAR_ENOUGH = 0.25  # of the longer side: a mesh of a narrower face is inaccurate
 _mesh_lock = threading.Lock()
 
 
@@ -164,7 +164,7 @@ def load_landmarks(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return frame_no.astype(np.int32), landmarks.astype(np.float32)
 
 
-def side_landmarks(video: "Video") -> np.ndarray:
+def side_landmarks(video: Video) -> np.ndarray:
     """Return the landmarks of a video's side file on its frame axis: (T, 68, 2) float32 px, NaN where it has none.
 
     Raises
@@ -175,12 +175,10 @@ def side_landmarks(video: "Video") -> np.ndarray:
     if video.landmarks is None:
         raise FaceError(f"{video.uid} has no landmark side file")
     frame_no, landmarks = load_landmarks(video.landmarks)
-    positions = np.array([video.position(int(number)) for number in frame_no], dtype=int)
-    outside = (positions < 0) | (positions >= video.length)
-    if outside.any():
-        raise FaceError(
-            f"the landmark file {video.landmarks} has frame {frame_no[outside][0]}, which {video.uid} does not have"
-        )
+    try:
+        positions = [video.position(int(number)) for number in frame_no]
+    except DatasetError as error:
+        raise FaceError(f"the landmark file {video.landmarks} belongs to another video: {error}") from error
     on_axis = np.full((video.length, 68, 2), np.nan, dtype=np.float32)
     on_axis[positions] = landmarks
     return on_axis
@@ -250,26 +248,27 @@ def crop_face(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 def _cascade_face(image: np.ndarray) -> Face | None:
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    box = _face_box(grey)
-    if box is None:
+    candidates = [(box, _eye_centres(grey, box)) for box in _face_boxes(grey)]
+    if not candidates:
         return None
-    return Face(tuple(box.tolist()), _mean_face_at(box, _eye_centres(grey, box)), "cascade")
+    # What has eyes is a face; only then does size count, because some patterns pass for a large face.
+    box, eyes = max(candidates, key=lambda candidate: (candidate[1] is not None, candidate[0][2]))
+    return Face(tuple(box.tolist()), _mean_face_at(box, eyes), "cascade")
 
 
-def _face_box(grey: np.ndarray) -> np.ndarray | None:
-    """Return the largest face box (x, y, w, h) in px, searching the shrunken image first."""
+def _face_boxes(grey: np.ndarray) -> list[np.ndarray]:
+    """Return the boxes (x, y, width, height) px of faces, searching the image at a moderate size first."""
     for side in _SEARCH_SIDES:
-        shrink = min(1.0, side / max(grey.shape))
-        small = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-        least = int(_SMALLEST_FACE * min(small.shape) * _SEARCH_SIDES[0] / side)
+        zoom = min(2.0, side / max(grey.shape))
+        sized = cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+        least = int(_SMALLEST_FACE * min(sized.shape) * _SEARCH_SIDES[0] / side)
+        # Five overlapping hits make a face: patterns in photographs that are none reach four.
         boxes = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
-            small, 1.1, 3, minSize=(least, least)
+            sized, 1.1, 5, minSize=(least, least)
         )
-        if len(boxes):
-            return max(boxes, key=lambda box: box[2]) / shrink
-        if shrink == 1.0:
-            return None
-    return None
+        if len(boxes) or zoom >= 1:
+            return [box / zoom for box in boxes]
+    return []
 
 
 def _eye_centres(grey: np.ndarray, box: np.ndarray) -> np.ndarray | None:
@@ -324,20 +323,38 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
 
 
 def _mesh_face(image: np.ndarray) -> Face | None:
+    """Find the largest face; look at it a second time from near where it is small or has not been seen from afar."""
     if _face_mesh_class() is None:
         raise FaceError(
             "MediaPipe's face mesh cannot be imported: install mediapipe==0.10.21 (later ones do not carry the model) "
             'or use the back-end "cascade"'
         )
+    landmarks = _largest_mesh(image)
+    if landmarks is not None and _box(landmarks)[2] > _NEAR_ENOUGH * max(image.shape[:2]):
+        return Face(_box(landmarks), landmarks, "mediapipe")
+    near = _cascade_face(image) if landmarks is None else Face(_box(landmarks), landmarks, "mediapipe")
+    if near is None:
+        return None
+    x, y, width, height = near.box
+    side = int(2 * max(width, height))
+    left, top = int(max(0, x + (width - side) / 2)), int(max(0, y + (height - side) / 2))
+    landmarks = _largest_mesh(np.ascontiguousarray(image[top : top + side, left : left + side]))
+    if landmarks is None:
+        return None
+    landmarks += np.float32((left, top))
+    return Face(_box(landmarks), landmarks, "mediapipe")
+
+
+def _largest_mesh(image: np.ndarray) -> np.ndarray | None:
     colour = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
     with _mesh_lock, _silent_stderr():
         meshes = _face_mesh(os.getpid()).process(colour).multi_face_landmarks or ()
     faces = [_mesh_landmarks(mesh, image.shape) for mesh in meshes]
-    if not faces:
-        return None
-    landmarks = max(faces, key=lambda points: np.prod(np.ptp(points, axis=0)))
-    corner, extent = landmarks.min(axis=0), np.ptp(landmarks, axis=0)
-    return Face((*corner.tolist(), *extent.tolist()), landmarks, "mediapipe")
+    return max(faces, key=lambda landmarks: np.prod(_box(landmarks)[2:]), default=None)
+
+
+def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
+    return (*landmarks.min(axis=0).tolist(), *np.ptp(landmarks, axis=0).tolist())
 
 
 def _mesh_landmarks(mesh, shape: tuple[int, ...]) -> np.ndarray:

@@ -13,15 +13,14 @@ cannot be decoded. A JPEG whose *middle* has been overwritten decodes to a wrong
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from mespot_lib.manifest import Video
+from mespot_lib.manifest import Video
 
 OnDamaged = Literal["error", "gap"]
 
@@ -46,7 +45,7 @@ class Frame(NamedTuple):
 
 
 def iter_frames(
-    video: "Video",
+    video: Video,
     start: int = 0,
     stop: int | None = None,
     step: int = 1,
@@ -64,8 +63,8 @@ def iter_frames(
     Raises
     ------
     FrameError
-        For a missing folder or file, a damaged frame (unless `on_damaged="gap"`), a frame of another size than the
-        ones before it, or bad arguments.
+        For a missing folder or file, a damaged frame (unless `on_damaged="gap"`), a frame of another size than
+        the video (as in the manifest, else as its first frame), or bad arguments.
     """
     if start < 0 or step < 1 or (stop is not None and stop < 0):
         raise FrameError(
@@ -78,7 +77,7 @@ def iter_frames(
     return _checked(read(video, wanted, grey), video, on_damaged)
 
 
-def read_frame(video: "Video", t: int, *, grey: bool = True) -> np.ndarray:
+def read_frame(video: Video, t: int, *, grey: bool = True) -> np.ndarray:
     """Return the image at position `t`; raise `FrameError` where it is damaged, a gap, or beyond the end."""
     for frame in iter_frames(video, t, t + 1, grey=grey):
         return frame.image
@@ -90,12 +89,12 @@ def read_frame(video: "Video", t: int, *, grey: bool = True) -> np.ndarray:
     raise FrameError(f"{video.uid}: there is no frame at position {t}: {place}")
 
 
-def gaps(video: "Video") -> list[tuple[int, int]]:
+def gaps(video: Video) -> list[tuple[int, int]]:
     """Return the missing frames that the manifest lists, as closed ranges (first, last) on the frame axis."""
     return [(video.position(first), video.position(last)) for first, last in video.missing]
 
 
-def damaged_frames(video: "Video") -> dict[int, str]:
+def damaged_frames(video: Video) -> dict[int, str]:
     """Read the whole video and return, per damaged position, what is wrong with it."""
     read = _folder_frames if video.media == "frames" else _file_frames
     return {
@@ -109,7 +108,7 @@ def damaged_frames(video: "Video") -> dict[int, str]:
 _Read = Iterator[tuple[int, np.ndarray | FrameError]]
 
 
-def _folder_frames(video: "Video", wanted: range, grey: bool) -> _Read:
+def _folder_frames(video: Video, wanted: range, grey: bool) -> _Read:
     if wanted and not Path(video.path).is_dir():
         raise FrameError(f"{video.uid}: the frame folder {video.path} does not exist")
     missing = _missing_positions(video)
@@ -121,7 +120,7 @@ def _folder_frames(video: "Video", wanted: range, grey: bool) -> _Read:
                 yield t, FrameError(f"{video.uid}, position {t}: {error}")
 
 
-def _file_frames(video: "Video", wanted: range, grey: bool) -> _Read:
+def _file_frames(video: Video, wanted: range, grey: bool) -> _Read:
     path = Path(video.path)
     if not path.is_file():
         raise FrameError(f"{video.uid}: the video file {path} does not exist")
@@ -136,7 +135,7 @@ def _file_frames(video: "Video", wanted: range, grey: bool) -> _Read:
         capture.release()
 
 
-def _grabbed(capture: cv2.VideoCapture, video: "Video", wanted: range, grey: bool) -> _Read:
+def _grabbed(capture: cv2.VideoCapture, video: Video, wanted: range, grey: bool) -> _Read:
     missing = _missing_positions(video)
     for t in range(wanted[-1] + 1 if wanted else 0):
         if not capture.grab():
@@ -153,9 +152,9 @@ def _grabbed(capture: cv2.VideoCapture, video: "Video", wanted: range, grey: boo
                 yield t, _as_grey(image) if grey else image
 
 
-def _checked(frames: _Read, video: "Video", on_damaged: OnDamaged) -> Iterator[Frame]:
+def _checked(frames: _Read, video: Video, on_damaged: OnDamaged) -> Iterator[Frame]:
     """Pass images on, raise or warn about the damaged ones, and refuse a change of size."""
-    size = None
+    size = (video.height, video.width) if video.height and video.width else None
     for t, image in frames:
         if isinstance(image, FrameError):
             if on_damaged == "error":
@@ -165,8 +164,8 @@ def _checked(frames: _Read, video: "Video", on_damaged: OnDamaged) -> Iterator[F
         size = size or image.shape[:2]
         if image.shape[:2] != size:
             raise FrameError(
-                f"{video.uid}, position {t}: the frame is {_size(image.shape)}, "
-                f"the frames before it are {_size(size)} (width x height)"
+                f"{video.uid}, position {t}: the frame is {_size(image.shape)} px, the video is {_size(size)} px "
+                "(width x height)"
             )
         yield Frame(t, image)
 
@@ -204,7 +203,7 @@ def _ends_too_early(data: bytes) -> bool:
     return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0
 
 
-def _missing_positions(video: "Video"):
+def _missing_positions(video: Video) -> Callable[[int], bool]:
     ranges = gaps(video)
     return lambda t: any(first <= t <= last for first, last in ranges)
 

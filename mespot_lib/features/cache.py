@@ -16,15 +16,12 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock
 
+from mespot_lib.manifest import Video
 from mespot_lib.places import cache_root
-
-if TYPE_CHECKING:
-    from mespot_lib.manifest import Video
 
 # Raise it when code behind a recipe changes what it computes.
 FEATURE_VERSION = 1
@@ -39,7 +36,7 @@ class CacheWarning(UserWarning):
 
 
 def cached_arrays(
-    video: "Video", recipe: Mapping, compute: Callable[[], Mapping[str, np.ndarray]], root: Path | None = None
+    video: Video, recipe: Mapping, compute: Callable[[], Mapping[str, np.ndarray]], root: Path | None = None
 ) -> dict[str, np.ndarray]:
     """Return the arrays of `recipe` for `video`, from the cache or from `compute()`.
 
@@ -72,7 +69,7 @@ def cached_arrays(
         lock.release()
 
 
-def entry_path(video: "Video", recipe: Mapping, root: Path | None = None) -> Path:
+def entry_path(video: Video, recipe: Mapping, root: Path | None = None) -> Path:
     """Return the file of an entry; see the module's first lines."""
     described = {
         "video": video.uid,
@@ -86,7 +83,7 @@ def entry_path(video: "Video", recipe: Mapping, root: Path | None = None) -> Pat
     return folder / f"{name}-{key}.npz"
 
 
-def media_digest(video: "Video") -> str:
+def media_digest(video: Video) -> str:
     """Return a digest of what a video's files hold: names and sizes of all, the bytes of a few, and the side file.
 
     It does not depend on where the files lie or when they were copied.
@@ -151,7 +148,7 @@ def _store(entry: Path, arrays: Mapping[str, np.ndarray], recipe: Mapping) -> No
         _replace(
             entry.with_suffix(".json"), lambda file: file.write(json.dumps(dict(recipe), indent=1).encode())
         )
-        _replace(entry, lambda file: np.savez(file, **arrays))
+        _replace(entry, lambda file: np.savez(file, allow_pickle=False, **arrays))
     except OSError as error:
         raise _unusable(entry, error) from error
 
