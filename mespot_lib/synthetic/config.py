@@ -1,0 +1,253 @@
+"""What a synthetic dataset consists of: its camera, its cast, its expressions and its nuisances.
+
+Lengths on the face are in face units: 1 u is 1/64 of the distance between the inner eye corners, that is one
+pixel of a face crop 256 px wide. Statistics of durations, rates and action units follow the public annotation
+files of CAS(ME)^2 and SAMM Long Videos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mespot_lib.interval import KINDS
+
+LAYOUTS = ("casme2", "samm_lv")
+
+# Every kind of chance draws from a stream of its own, so that no setting of one changes another: a video with
+# its expressions switched off has the same head, blinks, light and noise as the video with them.
+STREAMS = {
+    name: number
+    for number, name in enumerate(
+        ("counts", "events", "rest", "blinks", "gaze", "distractors", "head", "light", "noise", "backdrop")
+    )
+}
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """All settings of one synthetic dataset; the same settings and seed draw the same bits."""
+
+    name: str = "synthetic_casme2"
+    layout: str = "casme2"
+    seed: int = 2023
+
+    # cast and length
+    subjects: int = 6
+    videos_per_subject: int = 3
+    seconds_per_video: float = 36.0
+
+    # camera
+    fps: float = 30.0
+    width: int = 256
+    height: int = 256
+    grey: bool = False
+    pixels_per_u: float = 0.6
+    noise_levels: float = 1.6  # standard deviation of the sensor noise at mid brightness, grey levels of 255
+    flicker: float = 0.006  # relative, mains beat plus slow drift
+    jpeg_quality: int = 92
+
+    # expressions
+    me_per_min: float = 3.0
+    mae_per_min: float = 4.5
+    fewest_me_per_subject: int = 2
+    fewest_mae_per_subject: int = 2
+    expression_gain: float = 1.0  # 0 draws the twin: the same plan and labels without any of the motion
+    me_seconds: tuple[float, float, float, float] = (0.42, 0.08, 0.20, 0.50)  # mean, sd, least, most
+    mae_seconds: tuple[float, float, float, float] = (1.10, 0.50, 0.56, 5.0)  # median, log sd, least, most
+    me_amplitude_u: tuple[float, float, float, float] = (1.5, 0.35, 0.5, 3.0)  # median, log sd, least, most
+    mae_amplitude_u: tuple[float, float, float, float] = (6.0, 0.50, 2.2, 16.0)
+    gap_s: float = 0.6  # least time between two expressions
+    margin_s: float = 0.7  # least time to either end of the video
+
+    # nuisances
+    rest_u: float = 0.10  # rms of the resting muscle activity: a neutral face is never motionless
+    blinks_per_min: float = 12.0
+    fixations_per_s: float = 0.8
+    swallows_per_min: float = 0.8
+    talks_per_min: float = 0.2
+    drift_u: float = 1.2  # rms of the slow head translation
+    turn_rad: float = 0.006  # rms of yaw and of pitch
+    roll_rad: float = 0.003
+    zoom: float = 0.0025  # rms of the relative size
+    nods_per_min: float = 2.0
+    nod_u: tuple[float, float] = (2.0, 10.0)  # log-uniform range
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"layout {self.layout!r} of {self.name!r} is not one of {', '.join(LAYOUTS)}")
+        for field in ("subjects", "videos_per_subject", "seconds_per_video", "fps", "width", "height"):
+            if getattr(self, field) <= 0:
+                raise ValueError(f"{field} of {self.name!r} must be positive, not {getattr(self, field)}")
+        if self.seconds_per_video < 2 * self.margin_s + 2:
+            raise ValueError(f"seconds_per_video of {self.name!r} leaves no room for an expression")
+
+    @property
+    def frames_per_video(self) -> int:
+        """Number of frames of each video."""
+        return round(self.seconds_per_video * self.fps)
+
+    @property
+    def minutes(self) -> float:
+        """Length of the whole dataset in minutes."""
+        return self.subjects * self.videos_per_subject * self.seconds_per_video / 60
+
+    # presets
+    @classmethod
+    def casme2(cls) -> SyntheticConfig:
+        """The default set in the layout of CAS(ME)^2: 30 frames per second, colour."""
+        return cls()
+
+    @classmethod
+    def samm_lv(cls) -> SyntheticConfig:
+        """The default set in the layout of SAMM-LV: 200 frames per second, grey.
+
+        Rates are raised beyond those of the long set because its videos are short.
+        """
+        return cls(
+            name="synthetic_samm_lv",
+            layout="samm_lv",
+            seed=2024,
+            videos_per_subject=2,
+            seconds_per_video=11.0,
+            fps=200.0,
+            grey=True,
+            me_per_min=8.2,
+            mae_per_min=10.0,
+            talks_per_min=0.5,
+            swallows_per_min=1.5,
+        )
+
+    @classmethod
+    def casme2_smoke(cls) -> SyntheticConfig:
+        """Two short colour videos, drawn in seconds."""
+        return replace(cls.casme2()._small(), name="synthetic_casme2_smoke", seconds_per_video=9.0)
+
+    @classmethod
+    def samm_lv_smoke(cls) -> SyntheticConfig:
+        """Two short grey videos, drawn in seconds."""
+        return replace(cls.samm_lv()._small(), name="synthetic_samm_lv_smoke", seconds_per_video=5.0)
+
+    @classmethod
+    def still(cls) -> SyntheticConfig:
+        """The default set with the head clamped: what remains is muscle motion, blinks and noise."""
+        return replace(
+            cls.casme2(),
+            name="synthetic_still",
+            drift_u=0.05,
+            turn_rad=0.0003,
+            roll_rad=0.0002,
+            zoom=0.0002,
+            nods_per_min=0.0,
+        )
+
+    @classmethod
+    def hard(cls) -> SyntheticConfig:
+        """The default set with a restless head."""
+        return replace(
+            cls.casme2(),
+            name="synthetic_hard",
+            drift_u=2.5,
+            turn_rad=0.015,
+            roll_rad=0.008,
+            nods_per_min=6.0,
+        )
+
+    @classmethod
+    def natural_rate(cls) -> SyntheticConfig:
+        """Expressions as rare as in CAS(ME)^2. For long demonstrations, not for comparing scores."""
+        return replace(
+            cls.casme2(),
+            name="synthetic_natural_rate",
+            me_per_min=0.41,
+            mae_per_min=2.17,
+            fewest_me_per_subject=0,
+            fewest_mae_per_subject=0,
+        )
+
+    @classmethod
+    def amplitude_sweep(cls, amplitude_u: float) -> SyntheticConfig:
+        """A set whose micro-expressions all have one amplitude (u); same seeds for every amplitude."""
+        return replace(
+            cls.casme2(),
+            name=f"synthetic_amplitude_{amplitude_u:g}u",
+            subjects=5,
+            videos_per_subject=1,
+            seconds_per_video=30.0,
+            me_per_min=9.0,
+            mae_per_min=1.6,
+            fewest_mae_per_subject=0,
+            me_amplitude_u=(amplitude_u, 0.0, amplitude_u, amplitude_u),
+        )
+
+    def without_expressions(self) -> SyntheticConfig:
+        """The twin with amplitude zero: same seeds, plan and labels, but no expression moves the face."""
+        return replace(self, name=f"{self.name}_twin", expression_gain=0.0)
+
+    def _small(self) -> SyntheticConfig:
+        return replace(
+            self, subjects=2, videos_per_subject=1, fewest_me_per_subject=1, fewest_mae_per_subject=1
+        )
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return the generator of one named stream of the video (or dataset) with that seed."""
+    return np.random.default_rng([seed, STREAMS[name]])
+
+
+def identity_seed(config: SyntheticConfig, subject: int) -> int:
+    """Return the seed of the face of a subject (0-based); faces depend on the dataset's seed alone."""
+    return _derived_seed(config.seed, 1, subject)
+
+
+def video_seed(config: SyntheticConfig, subject: int, video: int) -> int:
+    """Return the seed of one video (both numbers 0-based)."""
+    return _derived_seed(config.seed, 2, subject, video)
+
+
+def _derived_seed(*words: int) -> int:
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def event_counts(config: SyntheticConfig) -> list[list[dict[str, int]]]:
+    """Return how many expressions of each kind every video has: ``counts[subject][video][kind]``.
+
+    The totals are rate times length exactly, each subject gets the configured fewest, and the rest follows the
+    over-dispersion of the real sets (gamma-distributed subjects, hence negative-binomial counts), as far as a
+    video has room.
+    """
+    rng = stream(config.seed, "counts")
+    rates = {"ME": config.me_per_min, "MaE": config.mae_per_min}
+    fewest = {"ME": config.fewest_me_per_subject, "MaE": config.fewest_mae_per_subject}
+    counts = [
+        [dict.fromkeys(KINDS, 0) for _ in range(config.videos_per_subject)] for _ in range(config.subjects)
+    ]
+    for kind in KINDS:
+        leaning = rng.gamma(2.0, size=config.subjects)
+        owners = [subject for subject in range(config.subjects) for _ in range(fewest[kind])]
+        extra = round(rates[kind] * config.minutes) - len(owners)
+        for subject in owners:
+            _add_one(counts, kind, rng, config, subject_weights=np.eye(config.subjects)[subject])
+        for _ in range(max(0, extra)):
+            _add_one(counts, kind, rng, config, subject_weights=leaning)
+    return counts
+
+
+def _add_one(counts, kind, rng, config, subject_weights) -> None:
+    """Give one more expression to a video that has room, chosen by the weight of its subject."""
+    room = np.array([[_has_room(video, config) for video in subject] for subject in counts])
+    weights = room * np.asarray(subject_weights)[:, None]
+    if not weights.any():
+        weights = room
+    if not weights.any():
+        raise ValueError(f"{config.name!r}: the videos are too short for the expressions asked for")
+    chosen = rng.choice(weights.size, p=(weights / weights.sum()).ravel())
+    counts[chosen // config.videos_per_subject][chosen % config.videos_per_subject][kind] += 1
+
+
+def _has_room(video_counts: dict[str, int], config: SyntheticConfig) -> bool:
+    """Whether one more expression of typical length fits into a video with these counts."""
+    typical_s = {"ME": config.me_seconds[0] * 1.3, "MaE": config.mae_seconds[0] * 1.5}
+    taken_s = sum(number * (typical_s[kind] + config.gap_s) for kind, number in video_counts.items())
+    return taken_s + typical_s["MaE"] < config.seconds_per_video - 2 * config.margin_s
