@@ -229,7 +229,8 @@ def _extent(
     """
     voters = np.argsort(votes)[-config.voters :]
     weights = votes[voters] / votes[voters].sum()
-    direction = amplitude[voters] / np.linalg.norm(amplitude[voters], axis=1, keepdims=True)
+    length = np.linalg.norm(amplitude[voters], axis=1, keepdims=True)
+    direction = amplitude[voters] / np.maximum(length, 1e-9)  # a voter at rest has no direction, and no weight
     curve = np.einsum("nrc,rc,r->n", shifts[:, voters], direction, weights)  # u
     near, reach = round(0.6 * samples), round(1.2 * samples)
     first = max(0, at - near)

@@ -1,0 +1,270 @@
+"""Drawings of every stage, each on axes that the caller gives. Nothing is computed here that a number depends on.
+
+Time runs to the right in seconds; ME is orange and MaE blue in every figure, truth is filled, spotted is outlined by
+outcome: green hit, grey false alarm, and a missed truth is hatched (colours of Okabe and Ito, told apart by
+colour-blind readers and in print).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
+
+from mespot_lib import metrics
+from mespot_lib.features.regions import GROUPS, NAMES, REGIONS, region_boxes
+from mespot_lib.interval import KINDS, Interval
+
+KIND_COLOURS = {"ME": "#D55E00", "MaE": "#0072B2"}
+HIT, FALSE, QUIET = "#009E73", "#7F7F7F", "#BBBBBB"
+GROUP_COLOURS = dict(zip(GROUPS, ("#56B4E9", "#0072B2", "#7F7F7F", "#CC79A7"), strict=True))
+STYLE = {
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "image.cmap": "viridis",
+}
+
+
+def use_style() -> None:
+    """Give the figures of a notebook or report their common look."""
+    plt.rcParams.update(STYLE)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def show_image(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
+    """Show a frame, (H, W) grey or (H, W, 3) in OpenCV's order, without axes."""
+    if image.ndim == 3:
+        ax.imshow(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    else:
+        ax.imshow(image, cmap="gray", vmin=0, vmax=255)
+    ax.set_title(title, loc="center", fontsize=9)
+    ax.set_axis_off()
+    return ax
+
+
+def contact_sheet(axes: Sequence[Axes], images: Sequence[np.ndarray], titles: Sequence[str]) -> None:
+    """Show onset, apex and offset side by side, then how the apex differs from the onset.
+
+    axes : four; images : three frames or crops of one size; titles : three.
+    """
+    for ax, image, title in zip(axes[:3], images, titles, strict=True):
+        show_image(ax, image, title)
+    onset, apex = (_grey(image).astype(np.float32) for image in images[:2])
+    change = apex - onset
+    limit = max(8.0, float(np.abs(change).max()) / 2)
+    axes[3].imshow(change, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axes[3].set_title("apex - onset", loc="center", fontsize=9)
+    axes[3].set_axis_off()
+
+
+def draw_regions(ax: Axes, crop: np.ndarray, landmarks: np.ndarray) -> Axes:
+    """Show a face crop with the regions of interest and the nose that stands for the head.
+
+    crop : (S, S[, 3]) uint8; landmarks : (68, 2) px in it.
+    """
+    show_image(ax, crop)
+    part_of = {point: part for part, points in GROUPS.items() for point in points}
+    for point, (left, top, right, bottom) in zip(REGIONS, region_boxes(landmarks, len(crop)), strict=True):
+        colour = GROUP_COLOURS[part_of[point]]
+        ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, lw=1.6))
+        ax.annotate(
+            str(point), (right, top), color="white", fontsize=6, bbox={"fc": colour, "ec": "none", "pad": 0.8}
+        )
+    ax.scatter(*landmarks.T, s=3, c="white", linewidths=0)
+    ax.plot(*landmarks[28:31].T, "+", color="yellow", ms=8, label="nose: head motion")
+    return ax
+
+
+def draw_flow(ax: Axes, crop: np.ndarray, flow: np.ndarray, step: int = 6, magnify: float = 4.0) -> Axes:
+    """Show a flow field (S, S, 2) px as arrows, `magnify` times as long as the motion, on the crop."""
+    show_image(ax, crop)
+    at = np.arange(step // 2, len(flow), step)
+    x, y = np.meshgrid(at, at)
+    u, v = flow[y, x, 0], flow[y, x, 1]
+    ax.quiver(
+        x,
+        y,
+        u,
+        v,
+        np.hypot(u, v),
+        angles="xy",
+        scale_units="xy",
+        scale=1 / magnify,
+        cmap="plasma",
+        width=0.006,
+    )
+    return ax
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Curves and matrices over time
+
+
+def shade_truth(ax: Axes, truth: Sequence[Interval], fps: float) -> None:
+    """Shade the annotated intervals behind curves."""
+    for span in truth:
+        ax.axvspan(span.onset / fps, (span.offset + 1) / fps, color=KIND_COLOURS[span.kind], alpha=0.18, lw=0)
+
+
+def draw_shifts(ax: Axes, frames: np.ndarray, shifts: np.ndarray, fps: float, spread_u: float = 6.0) -> Axes:
+    """Draw the length of every region's displacement, (N, R, 2) u, one line per region, spread apart.
+
+    Displacements are shown relative to their median over the second around, so that slow drift does not hide them.
+    """
+    window = max(3, int(fps / max(1, frames[1] - frames[0])))
+    for row, name in enumerate(NAMES):
+        part = name.rsplit(" ", 1)[0]
+        slow = np.stack([_running_mean(shifts[:, row, c], window * 4) for c in range(2)], axis=1)
+        length = np.linalg.norm(shifts[:, row] - slow, axis=1)
+        ax.plot(frames / fps, length - row * spread_u, color=GROUP_COLOURS[part], lw=0.9)
+    ax.set_yticks([-row * spread_u for row in range(len(NAMES))], NAMES, fontsize=7)
+    ax.set_xlabel("time, s")
+    ax.set_title(f"displacement of the regions (lines {spread_u:g} u apart)")
+    return ax
+
+
+def draw_votes(ax: Axes, frames: np.ndarray, votes: np.ndarray, fps: float, high: float, title: str) -> Axes:
+    """Draw the region x time matrix of votes, (N, R) u; `high` is the vote at the top of the colour scale."""
+    extent = (frames[0] / fps, frames[-1] / fps, len(NAMES) - 0.5, -0.5)
+    image = ax.imshow(
+        votes.T, aspect="auto", extent=extent, cmap="magma", vmin=0, vmax=high, interpolation="nearest"
+    )
+    ax.set_yticks(range(len(NAMES)), NAMES, fontsize=7)
+    edges = np.cumsum([len(points) for points in GROUPS.values()])[:-1] - 0.5
+    for edge in edges:
+        ax.axhline(edge, color="white", lw=0.5)
+    ax.set_title(title)
+    ax.figure.colorbar(image, ax=ax, label="vote, u", pad=0.01)
+    return ax
+
+
+def draw_fused(ax: Axes, scores, thresholds_u: Mapping[str, float], truth: Sequence[Interval] = ()) -> Axes:
+    """Draw the fused vote of both kinds of filters with their thresholds, on the truth."""
+    shade_truth(ax, truth, scores.fps)
+    for kind in KINDS:
+        colour = KIND_COLOURS[kind]
+        ax.plot(scores.frames / scores.fps, scores.fused[kind], color=colour, lw=1, label=f"{kind} filters")
+        ax.axhline(thresholds_u[kind], color=colour, lw=1, ls="--", label=f"{kind} threshold")
+    ax.set(xlabel="time, s", ylabel="fused vote, u", xlim=(0, scores.frames[-1] / scores.fps))
+    ax.set_yscale("symlog", linthresh=1)
+    ax.legend(ncols=4, loc="upper right", fontsize=8)
+    return ax
+
+
+def draw_timeline(
+    ax: Axes,
+    truth: Sequence[Interval],
+    spotted: Sequence[Interval],
+    fps: float,
+    length: int,
+    t_eval: float = 0.5,
+) -> Axes:
+    """Draw truth above spotted for MaE and ME: hits green, false alarms grey, missed truth hatched.
+
+    An ME of 0.4 s in a long video is thinner than a pixel, so bars have a least width.
+    """
+    pairs = metrics.match(truth, spotted, t_eval)
+    found, hits = {t for t, _ in pairs}, {s for _, s in pairs}
+    least = length / fps / 250
+    for row, kind in enumerate(reversed(KINDS)):
+        for i, span in enumerate(truth):
+            if span.kind == kind:
+                missed = {} if i in found else {"hatch": "////", "alpha": 0.55}
+                _bar(
+                    ax,
+                    span,
+                    fps,
+                    least,
+                    -2.6 * row,
+                    facecolor=KIND_COLOURS[kind],
+                    edgecolor="white",
+                    lw=0,
+                    **missed,
+                )
+        for i, span in enumerate(spotted):
+            if span.kind == kind:
+                _bar(
+                    ax,
+                    span,
+                    fps,
+                    least,
+                    -2.6 * row - 1,
+                    facecolor=HIT if i in hits else FALSE,
+                    edgecolor="none",
+                )
+    ticks = [-2.6 * row - place for row in range(len(KINDS)) for place in (0, 1)]
+    ax.set_yticks(ticks, [f"{kind} {what}" for kind in reversed(KINDS) for what in ("truth", "spotted")])
+    ax.set(xlim=(0, length / fps), ylim=(-4.3, 0.7), xlabel="time, s")
+    handles = [
+        Patch(color=KIND_COLOURS["MaE"], label="MaE truth"),
+        Patch(color=KIND_COLOURS["ME"], label="ME truth"),
+        Patch(facecolor="#999999", hatch="////", edgecolor="white", label="missed"),
+        Patch(color=HIT, label="hit"),
+        Patch(color=FALSE, label="false alarm"),
+    ]
+    ax.legend(handles=handles, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+    return ax
+
+
+def _bar(ax: Axes, span: Interval, fps: float, least: float, y: float, **style) -> None:
+    width = max(span.length / fps, least)
+    ax.add_patch(Rectangle((span.onset / fps, y - 0.4), width, 0.8, **style))
+
+
+def _running_mean(signal: np.ndarray, window: int) -> np.ndarray:
+    padded = np.pad(signal, (window // 2, window - 1 - window // 2), mode="edge")
+    return np.convolve(padded, np.ones(window) / window, mode="valid")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Results
+
+
+def draw_trials(
+    ax: Axes, trials: np.ndarray, grid: Mapping[str, Sequence[float]], chosen: Mapping[str, float]
+) -> Axes:
+    """Draw F1 on the training videos over both thresholds, (ME, MaE), with the chosen pair."""
+    image = ax.imshow(trials, origin="lower", aspect="auto", cmap="cividis", vmin=0, vmax=1)
+    for axis, kind in ((ax.yaxis, "ME"), (ax.xaxis, "MaE")):
+        axis.set_ticks(range(len(grid[kind])), [f"{value:g}" for value in grid[kind]], fontsize=8)
+        axis.set_label_text(f"{kind} threshold, u")
+    place = [list(grid[kind]).index(chosen[kind]) for kind in ("MaE", "ME")]
+    ax.plot(*place, "o", ms=11, mfc="none", mec="white", mew=2)
+    ax.set_title("overall F1 on the training subjects")
+    ax.figure.colorbar(image, ax=ax, label="F1", pad=0.02)
+    return ax
+
+
+def draw_comparison(ax: Axes, rows: Mapping[str, Mapping[str, float]], chance: float | None = None) -> Axes:
+    """Draw F1 of several variants as grouped bars: rows[variant][kind or "overall"]."""
+    parts = [*reversed(KINDS), "overall"]
+    colours = {**KIND_COLOURS, "overall": "#000000"}
+    width = 0.8 / len(parts)
+    for place, part in enumerate(parts):
+        heights = [scores[part] for scores in rows.values()]
+        bars = ax.bar(
+            np.arange(len(rows)) + (place - 1) * width, heights, width * 0.92, color=colours[part], label=part
+        )
+        ax.bar_label(bars, fmt="%.2f", fontsize=7, padding=1)
+    if chance is not None:
+        ax.axhline(chance, color=FALSE, ls=":", lw=1.2, label="chance, overall")
+    ax.set_xticks(range(len(rows)), list(rows))
+    ax.set(ylabel="F1", ylim=(0, 1.08))
+    ax.legend(ncols=4, loc="upper right", fontsize=8)
+    return ax
