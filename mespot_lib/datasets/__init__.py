@@ -1,1 +1,43 @@
-"""Readers: one file per dataset layout."""
+"""Readers: one file per dataset layout. Each finds the files, reads the workbook and returns a manifest.
+
+    folders.py      frame folders and their names        workbook.py     workbooks, cells, action units
+    fixes.py        named fix policies                   build.py        folders + labels + policy -> manifest
+    casme2.py       CAS(ME)^2                            samm_lv.py      SAMM Long Videos
+
+Licensed and drawn data go through the same code; what is drawn is known by the marker file at its root alone.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from mespot_lib.datasets import casme2, samm_lv
+from mespot_lib.manifest import DatasetError, Manifest
+
+LAYOUTS = {"casme2": casme2.read, "samm_lv": samm_lv.read}
+
+
+def read_dataset(
+    layout: str,
+    root: str | Path,
+    policy: str = "official_baseline",
+    *,
+    name: str | None = None,
+    **options: Any,
+) -> Manifest:
+    """Return the manifest of the dataset at `root`.
+
+    Parameters
+    ----------
+    layout : "casme2" or "samm_lv": how files and workbook are laid out.
+    policy : name of the fix policy, see `mespot_lib.datasets.fixes`.
+    name : the dataset's name in uids and results; by default the layout's, with `synthetic_` before it if drawn.
+    options : passed to the reader of the layout, see its `read`.
+
+    Raises
+    ------
+    DatasetError
+        If the folder, a workbook, a sheet or a cell breaks a rule; the message names file, sheet, row and rule.
+    """
+    if layout not in LAYOUTS:
+        raise DatasetError(f"layout {layout!r} is unknown; it must be one of {', '.join(LAYOUTS)}")
+    return LAYOUTS[layout](Path(root), policy, name=name, **options)

@@ -1,0 +1,270 @@
+"""From what a reader found (frame folders and labels) to a manifest: the same steps for every layout."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mespot_lib import places
+from mespot_lib.datasets.fixes import FixPolicy, exclude_repeated, fix_event
+from mespot_lib.datasets.folders import FrameFolder, image_size, scan_frames
+from mespot_lib.datasets.workbook import Cell, Sheet, encode_cells, normal_aus, sha256
+from mespot_lib.manifest import (
+    SCHEMA_VERSION,
+    DatasetError,
+    Manifest,
+    check_manifest,
+    event_table,
+    ranges_to_text,
+    schema,
+    video_table,
+)
+
+READER_VERSION = 1
+
+# The only thing that tells drawn data from recorded data; it stands at the root, beside the data.
+SYNTHETIC_MARKER = "SYNTHETIC_DATA.txt"
+GENERATOR_FILE = "generator.json"
+LANDMARKS_FOLDER = "landmarks"
+
+
+@dataclass
+class Findings:
+    """What a reader gathers while it walks a dataset: rows of the two tables, and remarks on what it met."""
+
+    root: Path
+    videos: list[dict[str, Any]] = field(default_factory=list)
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[dict[str, Any]] = field(default_factory=list)
+
+    def remark(
+        self,
+        source: str,
+        rule: str,
+        uid: str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> None:
+        """Note something that was met, ignored or repaired outside the rows of the workbook."""
+        scope = "video" if uid else "dataset"
+        entry = {"scope": scope, "uid": uid, "source": source, "rule": rule, "before": before, "after": after}
+        self.remarks.append(entry)
+
+    def add_video(self, uid: str, folder: Path, **columns: Any) -> None:
+        """Scan a frame folder and add its row; a folder without frames is remarked on and left out.
+
+        Raises
+        ------
+        DatasetError
+            If the folder's frames are named in two ways, or another folder has the same uid.
+        """
+        source = folder.relative_to(self.root).as_posix()
+        twin = next((video for video in self.videos if video["video_uid"] == uid), None)
+        if twin:
+            raise DatasetError(
+                f"{folder}: is video {uid}, and so is {twin['rel_path']}; name the right one in aliases"
+            )
+        frames = scan_frames(folder)
+        if frames is None:
+            self.remark(source, "folder_without_frames", uid)
+            return
+        if frames.ignored:
+            self.remark(source, "files_ignored", uid, before=_shortened(frames.ignored))
+        if frames.missing:
+            self.remark(source, "frames_missing", uid, before=ranges_to_text(frames.missing))
+        self.videos.append(
+            {"video_uid": uid, "rel_path": source} | columns | self._frame_columns(uid, folder, frames)
+        )
+
+    def _frame_columns(self, uid: str, folder: Path, frames: FrameFolder) -> dict[str, Any]:
+        first = frames.file_name(frames.first)
+        size = image_size(folder / first)
+        if size is None:
+            self.remark(f"{folder.relative_to(self.root).as_posix()}/{first}", "first_frame_unreadable", uid)
+        width, height, channels = size or (None, None, None)
+        side_file = Path(LANDMARKS_FOLDER) / f"{uid.rpartition('/')[2]}.npz"
+        return {
+            "media": "frames",
+            "frame_prefix": frames.prefix,
+            "frame_sep": frames.separator,
+            "pad_width": frames.pad_width,
+            "ext": frames.ext,
+            "modality": {None: None, 1: "gray"}.get(channels, "rgb"),
+            "width": width,
+            "height": height,
+            "channels": channels,
+            "n_frames": frames.count,
+            "first_frame_no": frames.first,
+            "last_frame_no": frames.last,
+            "missing_frames": ranges_to_text(frames.missing),
+            "landmarks": side_file.as_posix() if (self.root / side_file).is_file() else None,
+        }
+
+    def add_label(self, uid: str, kind: str, place: str, cells: Mapping[str, Cell], **columns: Any) -> None:
+        """Add a row of the workbook: its video, "ME" or "MaE", where it stands, and its cells by field."""
+        raw = encode_cells(cells)
+        self.labels.append(
+            {"video_uid": uid, "type": kind, "provenance": place, "au": normal_aus(raw["au_raw"])}
+            | raw
+            | columns
+        )
+
+
+def _shortened(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def is_synthetic(root: Path) -> bool:
+    """Return whether the dataset is drawn, which the marker file at its root says."""
+    return (root / SYNTHETIC_MARKER).is_file()
+
+
+def dataset_name(layout: str, root: Path, name: str | None) -> str:
+    """Return the name a dataset goes by; drawn data always has a name of its own kind.
+
+    Raises
+    ------
+    DatasetError
+        If a synthetic name is asked for data without the marker, or the reverse.
+    """
+    synthetic = is_synthetic(root)
+    name = name or (f"synthetic_{layout}" if synthetic else layout)
+    if name.startswith("synthetic_") != synthetic:
+        found = "has" if synthetic else "lacks"
+        raise DatasetError(f"{root}: {found} the marker {SYNTHETIC_MARKER}, so it cannot be read as {name!r}")
+    return name
+
+
+def dataset_facts(name: str) -> dict[str, Any]:
+    """Return `data_manifests/<name>.json`: layout, rate, licence, citation, expected counts of a dataset.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such descriptor, or it breaks `descriptor.schema.json`.
+    """
+    folder = places.repository_root() / "data_manifests"
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        known = sorted(
+            entry.stem for entry in folder.glob("*.json") if not entry.name.endswith(".schema.json")
+        )
+        raise DatasetError(f"dataset {name!r} is unknown; described are {', '.join(known)}")
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    for error in schema("descriptor").iter_errors(facts):
+        raise DatasetError(f"{path}, {error.json_path}: {error.message}")
+    return facts
+
+
+def build_manifest(
+    findings: Findings,
+    *,
+    layout: str,
+    name: str,
+    policy: FixPolicy,
+    fps: float,
+    subset: str,
+    release: str,
+    sheets: Iterable[Sheet],
+    early_onsets: bool = False,
+) -> Manifest:
+    """Return the manifest of what a reader found: fixes applied, positions resolved, rules checked.
+
+    Raises
+    ------
+    DatasetError
+        If a cell breaks a rule that the policy does not repair.
+    """
+    synthetic = is_synthetic(findings.root)
+    shared = {"release": release, "frame_no_base": "rel1", "synthetic": synthetic}
+    events = _events(findings, policy, early_onsets)
+    labelled = {event["video_uid"] for event in events}
+    for video in findings.videos:
+        if video["video_uid"] not in labelled:
+            findings.remark(video["rel_path"], "folder_without_rows", video["video_uid"])
+    facts = dataset_facts(layout)
+    videos = [
+        shared
+        | video
+        | {"dataset": name, "subset": subset, "fps": fps, "split": "loso", "gt_available": True}
+        | {"labelled": video["video_uid"] in labelled}
+        for video in findings.videos
+    ]
+    descriptor = {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": name,
+        "layout": layout,
+        "release": release,
+        "subset": subset,
+        "fps": fps,
+        "frame_numbering": "rel1",
+        "licence": _DRAWN_LICENCE if synthetic else facts["licence"],
+        "citation": [] if synthetic else facts["citation"],
+        "publishable": synthetic,
+        "synthetic": synthetic,
+        "generator": _generator(findings.root),
+        "fix_policy": policy.name,
+        "reader": {"name": f"mespot_lib.datasets.{layout}", "version": READER_VERSION},
+        "source_files": _sources(findings.root, sheets),
+        "root_hint": findings.root.name,
+        "counts": {},
+        "remarks": findings.remarks,
+    }
+    events = [event | {"frame_base": "rel1", "synthetic": synthetic} for event in events]
+    manifest = Manifest(descriptor, video_table(videos), event_table(events), findings.root)
+    descriptor["counts"] = manifest.counts()
+    problems = check_manifest(manifest)
+    if problems:
+        raise DatasetError(f"{findings.root}: " + "\n".join(problems[:5]))
+    return manifest
+
+
+_DRAWN_LICENCE = {"name": "drawn by mespot, no person depicted", "url": None, "redistribution": True}
+
+
+def _events(findings: Findings, policy: FixPolicy, early_onsets: bool) -> list[dict[str, Any]]:
+    videos = {video["video_uid"]: video for video in findings.videos}
+    numbers: dict[str, int] = {}
+    events = []
+    for label in findings.labels:
+        uid = label["video_uid"]
+        video = videos.get(uid)
+        numbers[uid] = numbers.get(uid, 0) + 1
+        fixed = fix_event(label, video, policy, early_onsets=early_onsets)
+        known = {"event_uid": f"{uid}#{numbers[uid]}", "has_media": video is not None}
+        events.append(label | known | fixed | _positions(fixed, video))
+    exclude_repeated(events, policy)
+    return events
+
+
+def _positions(fixed: Mapping[str, Any], video: Mapping[str, Any] | None) -> dict[str, int]:
+    """Return where the frame numbers stand on the frame axis; numbers outside the video have no position."""
+    if video is None:
+        return {}
+    first, last = video["first_frame_no"], video["last_frame_no"]
+    numbers = {name: fixed.get(name) for name in ("onset", "apex", "offset")}
+    return {
+        f"{name}_idx": no - first for name, no in numbers.items() if no is not None and first <= no <= last
+    }
+
+
+def _sources(root: Path, sheets: Iterable[Sheet]) -> list[dict[str, Any]]:
+    names: dict[Path, list[str]] = {}
+    for sheet in sheets:
+        names.setdefault(sheet.path, []).append(sheet.name)
+    return [
+        {"path": path.relative_to(root).as_posix(), "sha256": sha256(path), "sheets": sheet_names}
+        for path, sheet_names in names.items()
+    ]
+
+
+def _generator(root: Path) -> dict[str, Any] | None:
+    path = root / GENERATOR_FILE
+    if not (is_synthetic(root) and path.is_file()):
+        return None
+    return json.loads(path.read_text(encoding="utf-8"))

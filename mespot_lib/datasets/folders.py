@@ -1,0 +1,153 @@
+"""Frame folders: which frames they hold and how the files are named, from directory entries alone.
+
+Names are `prefix + separator + number + extension`: `img001.jpg`, `img_1.jpg`, `006_1_00001.jpg`. Numbers are compared
+as numbers, because `img1000.jpg` sorts before `img999.jpg` as text. No image is opened but the first, for its size.
+"""
+
+import os
+import re
+import struct
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mespot_lib.manifest import DatasetError
+
+_FRAME_NAME = re.compile(r"(.*?)(_?)([0-9]+)(\.(?:jpg|jpeg|png|bmp))", re.IGNORECASE)
+_LONGEST_NUMBER = 9  # digits; at 200 frames per second that is two months of video
+
+
+@dataclass(frozen=True)
+class FrameFolder:
+    """The frames of one folder.
+
+    first, last : the smallest and the largest frame number. count : number of frame files.
+    missing : ranges (first, last) of absent numbers in between. ignored : names of files that are no frames.
+    """
+
+    prefix: str
+    separator: str
+    pad_width: int
+    ext: str
+    first: int
+    last: int
+    count: int
+    missing: tuple[tuple[int, int], ...]
+    ignored: tuple[str, ...]
+
+    def file_name(self, number: int) -> str:
+        """Return the file name of a frame number."""
+        return f"{self.prefix}{self.separator}{number:0{self.pad_width}d}{self.ext}"
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`, sorted, hidden ones left out."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def scan_frames(folder: Path) -> FrameFolder | None:
+    """Return what frames a folder holds, or None where it holds no frame.
+
+    Raises
+    ------
+    DatasetError
+        If frames are named in two ways, two files claim one number, or a number is absurdly long.
+    """
+    numbers = array("i")
+    examples: dict[tuple[str, str, str], str] = {}  # the naming -> a file named so
+    padded: dict[int, str] = {}  # digits -> a file whose number starts with 0
+    shortest = _LONGEST_NUMBER
+    ignored = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            match = _FRAME_NAME.fullmatch(entry.name)
+            if match is None or entry.name.startswith("."):
+                ignored.append(entry.name)
+                continue
+            prefix, separator, digits, ext = match.groups()
+            if len(digits) > _LONGEST_NUMBER:
+                raise DatasetError(
+                    f"{folder / entry.name}: a frame number of {len(digits)} digits cannot be right"
+                )
+            examples.setdefault((prefix, separator, ext), entry.name)
+            if digits[0] == "0" and len(digits) > 1:
+                padded.setdefault(len(digits), entry.name)
+            shortest = min(shortest, len(digits))
+            numbers.append(int(digits))
+    if not numbers:
+        return None
+    if len(examples) > 1 or len(padded) > 1:
+        names = list((examples if len(examples) > 1 else padded).values())
+        raise DatasetError(
+            f"{folder}: frames are named in two ways, {names[0]} and {names[1]}; remove one set"
+        )
+    pad_width = next(iter(padded), 0)
+    ordered = np.sort(np.frombuffer(numbers, dtype=np.intc))
+    _refuse_twins(folder, ordered, shortest, pad_width)
+    ((prefix, separator, ext),) = examples
+    return FrameFolder(
+        prefix=prefix,
+        separator=separator,
+        pad_width=pad_width,
+        ext=ext,
+        first=int(ordered[0]),
+        last=int(ordered[-1]),
+        count=len(ordered),
+        missing=_gaps(ordered),
+        ignored=tuple(sorted(ignored)),
+    )
+
+
+def _refuse_twins(folder: Path, ordered: np.ndarray, shortest: int, pad_width: int) -> None:
+    twins = ordered[1:][np.diff(ordered) == 0]
+    if twins.size:
+        raise DatasetError(f"{folder}: two files claim frame {twins[0]}")
+    if shortest < pad_width:
+        raise DatasetError(
+            f"{folder}: some frame numbers are padded to {pad_width} digits, others have {shortest}; "
+            "remove one set"
+        )
+
+
+def _gaps(ordered: np.ndarray) -> tuple[tuple[int, int], ...]:
+    at = np.flatnonzero(np.diff(ordered) > 1)
+    return tuple((int(ordered[i]) + 1, int(ordered[i + 1]) - 1) for i in at)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Image size from the header
+
+
+def image_size(path: Path) -> tuple[int, int, int] | None:
+    """Return (width, height, channels) of a JPEG, PNG or BMP file from its header, None if it is unreadable."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(30)
+            if head[:2] == b"\xff\xd8":
+                return _jpeg_size(file)
+            if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) >= 26:
+                width, height = struct.unpack(">II", head[16:24])
+                return width, height, {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(head[25], 3)
+            if head[:2] == b"BM" and len(head) == 30:
+                width, height, _planes, bits = struct.unpack("<iiHH", head[18:30])
+                return width, abs(height), max(1, bits // 8)
+    except (OSError, struct.error):
+        return None
+    return None
+
+
+def _jpeg_size(file) -> tuple[int, int, int] | None:
+    """Walk the segments of a JPEG file to its frame header (SOF)."""
+    file.seek(2)
+    while True:
+        marker, length = struct.unpack(">HH", file.read(4))
+        if marker < 0xFF00:
+            return None
+        # SOF0..SOF15 but DHT (C4), JPG (C8) and DAC (CC), which share the range
+        if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
+            _bits, height, width, channels = struct.unpack(">BHHB", file.read(6))
+            return width, height, channels
+        file.seek(length - 2, os.SEEK_CUR)
