@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +253,19 @@ class Manifest:
             synthetic=row["synthetic"],
             publishable=bool(self.descriptor["publishable"]),
         )
+
+    def only(self, uids: Iterable[str]) -> "Manifest":
+        """Return the manifest of some of the videos: what is given to `fit` cannot see the others.
+
+        Raises
+        ------
+        DatasetError
+            For an unknown uid.
+        """
+        wanted = [self.video(uid).uid for uid in uids]
+        videos = self.videos[self.videos["video_uid"].isin(wanted)].reset_index(drop=True)
+        events = self.events[self.events["video_uid"].isin(wanted)].reset_index(drop=True)
+        return replace(self, videos=videos, events=events)
 
     def truth(self, uid: str) -> list[Interval]:
         """Return the annotated intervals of a video on its frame axis, in order; excluded rows are left out.
