@@ -5,7 +5,8 @@ moves right has positive x flow.
 
 dis        dense inverse search (Kroeger et al. 2016): the default; run down to full resolution with dense patches it is
            the most accurate per cost
-farneback  polynomial expansion (Farneback 2003): a few times faster, about half as accurate on small motion
+farneback  polynomial expansion (Farneback 2003): a few times faster, about half as accurate on small motion, and
+           wrong within a few px of the border
 tvl1       Zach, Pock and Bischof 2007, by scikit-image: slow; for papers that use it
 """
 

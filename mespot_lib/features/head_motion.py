@@ -36,7 +36,11 @@ def nose_shift(flow: np.ndarray, landmarks: np.ndarray, statistic: Statistic = "
         return np.median(vectors, axis=0).astype(np.float32)
     if statistic == "top_mean":
         lengths = np.hypot(*vectors.T)
-        return vectors[lengths >= np.quantile(lengths, 1 - TOP_SHARE)].mean(axis=0).astype(np.float32)
+        return (
+            vectors[lengths >= np.quantile(lengths, 1 - TOP_SHARE)]
+            .mean(axis=0, dtype=np.float64)
+            .astype(np.float32)
+        )
     raise ValueError(f'statistic is "median" or "top_mean", not {statistic!r}')
 
 
