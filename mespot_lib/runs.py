@@ -1,0 +1,576 @@
+"""One run: a method's notebook, executed on one fold of one dataset, and the files it leaves.
+
+    reports/runs/<dataset>/<method>/<fold>-<key>/
+        result.json      protocol, counts, cost, versions          (data_manifests/result.schema.json)
+        spotted.csv      spotted intervals of the fold's videos    (columns of `interval.write_intervals`)
+        truth.csv        the true ones they were scored against
+        scores.npz       score curve or proposals of each video
+        notebook.ipynb   the executed notebook
+    reports/runs/failed/<dataset>/<method>/<fold>-<key>/notebook.ipynb     where a run stopped with an error
+    reports/runs/.partial/                                                 runs at work
+
+The *key* covers everything that can change a result: method, dataset and its content, fold, profile, seed,
+parameters, and the code (library and notebook). A run whose folder is there is finished and is not done again;
+changed code or data give a new key. Runs are written under `.partial` and moved into place in one step, so a killed
+run leaves no folder that looks finished.
+"""
+
+import ast
+import contextlib
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mespot_lib import places
+from mespot_lib.interval import Interval, read_intervals, write_intervals
+from mespot_lib.manifest import Manifest, loso_folds, schema
+from mespot_lib.metrics import PARTS, Score, score
+
+NOTEBOOKS = {"zhang2020": "10_megc_baseline"}
+PROFILES = ("quick", "paper")
+
+# Modules that only look at finished runs: changing them cannot change a result, so they are not part of the key.
+_AFTER_RUNS = ("sweep.py", "report.py", "explore.py", "submit.py", "cli.py")
+
+# One thread per process: two runs beside each other are faster so, and results do not depend on the number of cores.
+KERNEL_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+
+
+class RunError(ValueError):
+    """A run that cannot be started or that failed, or a stored result that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to execute.
+
+    Parameters
+    ----------
+    method : name of the method, one of `NOTEBOOKS`.
+    dataset, fold : name of the dataset and of the fold to test on.
+    profile : "quick" or "paper", the size of the method.
+    seed : of everything random.
+    parameters : further notebook parameters; only what differs from the notebook's own values.
+    notebook : path of another notebook than the method's own, relative to the repository.
+    """
+
+    method: str
+    dataset: str
+    fold: str
+    profile: str = "quick"
+    seed: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    notebook: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} on {self.dataset}, fold {self.fold}, {self.profile}, seed {self.seed}"
+
+
+def notebook_path(run: Run) -> Path:
+    """Return the notebook that a run executes; raise `RunError` for an unknown method or a missing file."""
+    if not run.notebook and run.method not in NOTEBOOKS:
+        raise RunError(f"unknown method {run.method!r}; known: {', '.join(NOTEBOOKS)}")
+    path = places.repository_root() / (run.notebook or f"notebooks/{NOTEBOOKS[run.method]}.ipynb")
+    if not path.is_file():
+        raise RunError(f"{run}: no notebook {path.name} in {path.parent.name}/")
+    return path
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Key and folder
+
+
+def code_version(notebook: Path) -> str:
+    """Return a digest of the library's sources and the notebook's cells, outputs left out."""
+    return hashlib.sha256(f"{_package_digest()}{_notebook_source(notebook)}".encode()).hexdigest()[:12]
+
+
+@functools.cache  # a process works with the sources it has imported, whatever happens to the files meanwhile
+def _package_digest() -> str:
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        if path.name not in _AFTER_RUNS:
+            digest.update(
+                f"{path.relative_to(package).as_posix()}\n{path.read_text(encoding='utf-8')}\0".encode()
+            )
+    return digest.hexdigest()
+
+
+def _notebook_source(path: Path) -> str:
+    return json.dumps([("".join(cell["source"]), cell["metadata"].get("tags")) for cell in _code_cells(path)])
+
+
+def _code_cells(path: Path) -> list[dict[str, Any]]:
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return [cell for cell in cells if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path.name}: not a notebook ({error})") from None
+
+
+def run_key(run: Run, manifest_digest: str) -> str:
+    """Return 12 hex digits that change whenever the result of the run could."""
+    covered = asdict(run) | {"manifest": manifest_digest, "code": code_version(notebook_path(run))}
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def runs_root() -> Path:
+    """Return the folder of all runs."""
+    return places.reports_root() / "runs"
+
+
+def run_folder(run: Run, manifest_digest: str) -> Path:
+    """Return where the run's result is or will be."""
+    return runs_root() / run.dataset / run.method / f"{run.fold}-{run_key(run, manifest_digest)}"
+
+
+def state(folder: Path) -> str:
+    """Return "finished", "missing", or "damaged" for a folder that is there without a readable result."""
+    if not folder.exists():
+        return "missing"
+    try:
+        read_result(folder)
+    except RunError:
+        return "damaged"
+    return "finished"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Storing, from inside the notebook
+
+
+def store_result(
+    folder: str | Path,
+    *,
+    method: str,
+    dataset: str,
+    fold: str,
+    profile: str,
+    seed: int,
+    manifest: Manifest,
+    spotted: Mapping[str, list[Interval]],
+    scores: Mapping[str, np.ndarray] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    selection: str = "honest",
+    evaluation: str = "megc",
+    t_eval: float = 0.5,
+) -> Score:
+    """Score the spotted intervals of a fold against the manifest and store everything in `folder`.
+
+    Parameters
+    ----------
+    folder : where to; an empty string stores nothing (a reader who runs the notebook by hand) and only scores.
+    manifest : the dataset, all folds of it.
+    spotted : the intervals of every video of the fold, an empty list for none.
+    scores : score curve (T, K) or table of proposals (N, K) of each video.
+    settings : what the method used and fitted; plain values, as JSON knows them.
+    selection : "oracle" if the held-out truth had a say in any setting.
+
+    Raises
+    ------
+    RunError
+        If the fold is unknown, or `spotted` has other videos than the fold.
+    """
+    uids = _fold_videos(manifest, fold)
+    if set(spotted) != set(uids):
+        odd = ", ".join(sorted(set(spotted) ^ set(uids))[:5])
+        raise RunError(f"{method} on {dataset}, fold {fold}: spotted videos differ from the fold's: {odd}")
+    truth = {uid: manifest.truth(uid) for uid in uids}
+    result = score(truth, spotted, t_eval, evaluation)
+    if not str(folder):
+        return result
+    videos = [manifest.video(uid) for uid in uids]
+    record = {
+        "schema": 1,
+        "method": method,
+        "dataset": dataset,
+        "fold": fold,
+        "fold_rule": "loso",
+        "n_folds": len(loso_folds(manifest)),
+        "profile": profile,
+        "seed": seed,
+        "fix_policy": manifest.descriptor["fix_policy"],
+        "synthetic": any(video.synthetic for video in videos),
+        "evaluation": evaluation,
+        "t_eval": t_eval,
+        "selection": selection,
+        "settings": dict(settings or {}),
+        "counts": {part: asdict(result[part]) for part in PARTS},
+        "videos": [{"video": v.uid, "subject": v.subject, "frames": v.length, "fps": v.fps} for v in videos],
+        "peak_memory_mb": _peak_memory_mb(),
+        "versions": _versions(),
+        "manifest_digest": manifest.digest(),
+    }
+    folder = places.repository_root() / folder  # an absolute folder stays what it is
+    folder.mkdir(parents=True, exist_ok=True)
+    write_intervals(folder / "truth.csv", truth)
+    write_intervals(folder / "spotted.csv", spotted)
+    np.savez_compressed(folder / "scores.npz", **{uid: np.asarray(s) for uid, s in (scores or {}).items()})
+    _write_json(folder / "result.json", record)
+    return result
+
+
+def _fold_videos(manifest: Manifest, name: str) -> tuple[str, ...]:
+    folds = {fold.name: fold.test for fold in loso_folds(manifest)}
+    if name not in folds:
+        raise RunError(f"unknown fold {name!r}; known: {', '.join(folds)}")
+    return folds[name]
+
+
+def _peak_memory_mb() -> float | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # macOS counts bytes, Linux KiB
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("mespot", "numpy", "scipy", "pandas", "opencv-python", "mediapipe", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Return a numpy number or array as plain Python, which is all that JSON knows."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be stored as JSON: {value!r}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Executing
+
+
+def notebook_parameters(path: Path) -> dict[str, Any]:
+    """Return the parameters of a notebook with their own values: the assignments of its cell tagged `parameters`.
+
+    Raises
+    ------
+    RunError
+        If there is no such cell, or a value is not a literal (a computed one would not follow a changed parameter).
+    """
+    tagged = [cell for cell in _code_cells(path) if "parameters" in cell["metadata"].get("tags", ())]
+    if len(tagged) != 1:
+        raise RunError(f"{path.name}: {len(tagged)} cells are tagged `parameters`; there must be one")
+    found = {}
+    for line in ast.parse("".join(tagged[0]["source"])).body:
+        target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        try:
+            found[target.id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError):
+            raise RunError(f"{path.name}: parameters must be literals, but {ast.unparse(line)!r}") from None
+    return found
+
+
+def check_parameters(run: Run) -> None:
+    """Raise `RunError` if the run sets a parameter that its notebook does not have.
+
+    papermill would only warn, and the run would silently do something else than was asked for.
+    """
+    path = notebook_path(run)
+    known = notebook_parameters(path)
+    unknown = sorted(set(_parameters(run, "")) - set(known))
+    if unknown:
+        raise RunError(
+            f"{path.name} has no parameter {', '.join(unknown)}; it has: {', '.join(known) or 'none'}"
+        )
+
+
+def _parameters(run: Run, result_folder: str) -> dict[str, Any]:
+    own = {"dataset": run.dataset, "fold": run.fold, "profile": run.profile, "seed": run.seed}
+    return {**own, "result_folder": result_folder, **run.parameters}
+
+
+def execute(run: Run, manifest_digest: str) -> Path:
+    """Execute the run's notebook, unless its result is there already, and return the result's folder.
+
+    Raises
+    ------
+    RunError
+        If the notebook lacks a parameter, stops with an error, or stores no or another result. The executed notebook is
+        then kept under `reports/runs/failed`, and the message names it.
+    """
+    check_parameters(run)
+    folder = run_folder(run, manifest_digest)
+    inside = folder.relative_to(runs_root())
+    partial = runs_root() / ".partial" / "-".join(inside.parts)
+    with _alone_with(partial):
+        if state(folder) == "finished":
+            return folder
+        shutil.rmtree(partial, ignore_errors=True)  # left by a killed run: nobody else is at it
+        partial.mkdir()
+        failed = runs_root() / "failed" / inside
+        try:
+            seconds = _execute_notebook(run, partial)
+            _complete(run, partial, manifest_digest, folder.name.removeprefix(f"{run.fold}-"), seconds)
+        except Exception as error:
+            _move(partial, failed)
+            kept = _shown(failed / "notebook.ipynb")
+            raise RunError(f"{run}: {_reason(error)} (executed notebook: {kept})") from error
+        except BaseException:  # interrupted
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _move(partial, folder)
+        shutil.rmtree(failed, ignore_errors=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _alone_with(partial: Path, wait_s: float = -1) -> Iterator[None]:
+    """Hold the lock of a partial folder; the system lets it go when its process dies."""
+    from filelock import FileLock
+
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    path = partial.with_name(partial.name + ".lock")
+    with FileLock(path, timeout=wait_s):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows keeps files that are open
+                path.unlink()
+
+
+def remove_abandoned() -> int:
+    """Remove what killed runs left under `.partial`; return how many there were. Runs at work are left alone."""
+    from filelock import Timeout
+
+    removed = 0
+    for partial in [path for path in (runs_root() / ".partial").glob("*/") if path.is_dir()]:
+        with contextlib.suppress(Timeout), _alone_with(partial, wait_s=0):
+            shutil.rmtree(partial, ignore_errors=True)
+            removed += 1
+    return removed
+
+
+def _execute_notebook(run: Run, partial: Path) -> float:
+    """Execute into `partial / notebook.ipynb`; return the seconds it took."""
+    import papermill
+
+    root = places.repository_root()
+    target = partial.relative_to(root) if partial.is_relative_to(root) else partial
+    output = partial / "notebook.ipynb"
+    started = time.perf_counter()
+    with _own_kernel():
+        papermill.execute_notebook(
+            str(notebook_path(run)),
+            str(output),
+            parameters=_parameters(run, target.as_posix()),
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            cwd=str(root),
+            start_timeout=120,
+        )
+    seconds = time.perf_counter() - started
+    _forget_machine(output)
+    return seconds
+
+
+@contextlib.contextmanager
+def _own_kernel() -> Iterator[None]:
+    """Make "python3" the interpreter that runs this code, whatever kernels the user has installed."""
+    with tempfile.TemporaryDirectory(prefix="mespot-kernel-") as folder:
+        spec = {
+            # the level silences what the kernel says about itself, at every start and when stopped; errors of cells
+            # are in the notebook
+            "argv": [
+                sys.executable,
+                "-m",
+                "ipykernel_launcher",
+                "--IPKernelApp.log_level=CRITICAL",
+                "-f",
+                "{connection_file}",
+            ],
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+            "env": KERNEL_ENVIRONMENT,
+        }
+        kernel = Path(folder) / "kernels" / "python3"
+        kernel.mkdir(parents=True)
+        _write_json(kernel / "kernel.json", spec)
+        before = os.environ.get("JUPYTER_PATH")
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["JUPYTER_PATH"]
+            else:
+                os.environ["JUPYTER_PATH"] = before
+
+
+def _forget_machine(path: Path) -> None:
+    """Take the paths and times that papermill notes out of an executed notebook."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    for part in (notebook, *notebook.cells):
+        part.metadata.pop("papermill", None)
+    nbformat.write(notebook, path)
+
+
+def _complete(run: Run, partial: Path, manifest_digest: str, key: str, seconds: float) -> None:
+    """Add to the stored record what only the caller of the notebook knows, and check the whole."""
+    path = partial / "result.json"
+    if not path.is_file():
+        raise RunError("the notebook stored no result")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    asked = {name: getattr(run, name) for name in ("method", "dataset", "fold", "profile", "seed")}
+    asked["manifest_digest"] = manifest_digest
+    for name, value in asked.items():
+        if record[name] != value:
+            raise RunError(f"the notebook stored {name} {record[name]!r}, asked for was {value!r}")
+    record |= {
+        "parameters": dict(run.parameters),
+        "code_version": code_version(notebook_path(run)),
+        "key": key,
+        "seconds": round(seconds, 2),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    _write_json(path, record)
+    read_result(partial)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a folder within `reports/runs` in one step, in place of what is there."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)
+
+
+def _reason(error: Exception) -> str:
+    """Return one line that says what went wrong; of an error in a cell its name, its message and where."""
+    if hasattr(error, "ename"):
+        message = str(error.evalue).strip().splitlines()
+        return f"{error.ename}: {message[0] if message else ''} in cell {error.exec_count}"
+    lines = str(error).strip().splitlines()
+    return (
+        lines[0]
+        if isinstance(error, RunError) and lines
+        else f"{type(error).__name__}: {lines[0] if lines else ''}"
+    )
+
+
+def _shown(path: Path) -> str:
+    root = places.repository_root()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run, as stored: its record (`result.json`) and its intervals by video."""
+
+    folder: Path
+    record: Mapping[str, Any]
+    truth: Mapping[str, list[Interval]]
+    spotted: Mapping[str, list[Interval]]
+
+    @property
+    def score(self) -> Score:
+        """Return the counts of the fold, by video too, under the profile of the record."""
+        return score(self.truth, self.spotted, self.record["t_eval"], self.record["evaluation"])
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Return the stored score curves or proposals of each video."""
+        with np.load(self.folder / "scores.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+@functools.cache
+def _validator() -> Any:
+    return schema("result")
+
+
+def read_result(folder: str | Path) -> Result:
+    """Read and check one run folder.
+
+    Raises
+    ------
+    RunError
+        If a file is missing or damaged, the record breaks its schema, or counts and intervals disagree.
+    """
+    folder = Path(folder)
+    path = folder / "result.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{_shown(folder)}: half-written, it has no result.json") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{_shown(path)}: cannot be read ({error})") from None
+    problem = next(iter(_validator().iter_errors(record)), None)
+    if problem:
+        where = "/".join(map(str, problem.absolute_path)) or "record"
+        raise RunError(f"{_shown(path)}: {where}: {problem.message}")
+    try:
+        truth, spotted = read_intervals(folder / "truth.csv"), read_intervals(folder / "spotted.csv")
+        result = Result(folder, record, truth, spotted)
+        counts = {part: asdict(result.score[part]) for part in PARTS}
+    except ValueError as error:
+        raise RunError(str(error)) from None
+    if counts != record["counts"] or set(truth) != {video["video"] for video in record["videos"]}:
+        raise RunError(f"{_shown(path)}: counts or videos disagree with truth.csv and spotted.csv")
+    return result
+
+
+def scan_results(reports_root: str | Path | None = None) -> tuple[list[Result], list[str]]:
+    """Read every run folder under `reports_root / runs`, in the order of dataset, method and fold.
+
+    Returns
+    -------
+    (results, problems) : what could be read, and one line for each folder that could not.
+    """
+    root = Path(reports_root) if reports_root else places.reports_root()
+    results, problems = [], []
+    for folder in sorted(path for path in (root / "runs").glob("*/*/*") if path.is_dir()):
+        top = folder.relative_to(root / "runs").parts[0]
+        if top == "failed" or top.startswith("."):
+            continue
+        try:
+            results.append(read_result(folder))
+        except RunError as error:
+            problems.append(str(error))
+    return results, problems
+
+
+def read_results(reports_root: str | Path | None = None) -> list[Result]:
+    """Return the results of `scan_results`; what cannot be read is a warning each."""
+    results, problems = scan_results(reports_root)
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    return results

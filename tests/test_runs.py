@@ -1,0 +1,332 @@
+"""Keys, folders, stored results, and the execution of a notebook (a tiny one: no pictures, no method)."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+
+from mespot_lib import runs
+from mespot_lib.interval import Interval
+from mespot_lib.metrics import Counts
+from mespot_lib.runs import Run, RunError
+
+# Two subjects with two videos of 100 frames each; in the first video of each an ME at 10..19 and an MaE at 40..79.
+MANIFEST = """
+from pathlib import Path
+from mespot_lib.manifest import Manifest, event_table, video_table
+
+videos = [
+    dict(video_uid=f"toy/{s}/{v}", dataset="toy", subject_id=s, video_id=v, rel_path=f"{s}/{v}", media="frames", fps=30,
+         first_frame_no=1, last_frame_no=100, synthetic=True)
+    for s in ("s01", "s02") for v in ("v1", "v2")
+]
+events = [
+    dict(event_uid=f"{s}{kind}", video_uid=f"toy/{s}/v1", type=kind, onset=onset + 1, apex=onset + 2, offset=offset + 1)
+    for s in ("s01", "s02") for kind, onset, offset in (("ME", 10, 19), ("MaE", 40, 79))
+]
+descriptor = dict(dataset="toy", fix_policy="none", publishable=True)
+manifest = Manifest(descriptor, video_table(videos), event_table(events), Path("nowhere"))
+"""
+PARAMETERS = """
+dataset = "toy"
+fold = "s01"
+profile = "quick"
+seed = 0
+result_folder = ""
+wait_s = 0.0
+stumble = False
+"""
+METHOD = """
+import time
+import numpy as np
+from mespot_lib.interval import Interval
+from mespot_lib.runs import store_result
+
+time.sleep(wait_s)
+assert not stumble, "stumbled on purpose"
+spotted = {f"toy/{fold}/v1": [Interval(12, 20, "ME", 14, 0.7)], f"toy/{fold}/v2": [Interval(0, seed, "MaE")]}
+scores = {uid: np.full((100, 2), seed) for uid in spotted}
+store_result(result_folder, method="tiny", dataset=dataset, fold=fold, profile=profile, seed=seed, manifest=manifest,
+             spotted=spotted, scores=scores, settings={"threshold": np.float32(0.5)})
+"""
+
+
+def toy_manifest():
+    names = {}
+    exec(MANIFEST, names)
+    return names["manifest"]
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    """An empty folder of reports that kernels and worker processes use too."""
+    monkeypatch.setenv("MESPOT_REPORTS", str(tmp_path / "reports"))
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A function that makes runs of the tiny notebook."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+            nbformat.v4.new_code_cell(MANIFEST),
+            nbformat.v4.new_code_cell(METHOD),
+        ]
+    )
+    path = tmp_path / "tiny.ipynb"
+    nbformat.write(notebook, path)
+
+    def make(fold="s01", seed=0, **parameters):
+        return Run("tiny", "toy", fold, "quick", seed, parameters, notebook=str(path))
+
+    return make
+
+
+def store(folder, spotted=None, **changes):
+    spotted = {"toy/s01/v1": [Interval(10, 19, "ME")], "toy/s01/v2": []} if spotted is None else spotted
+    given = {"method": "tiny", "dataset": "toy", "fold": "s01", "profile": "quick", "seed": 0} | changes
+    return runs.store_result(folder, manifest=toy_manifest(), spotted=spotted, **given)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Keys
+
+
+def test_key_changes_with_everything_that_can_change_the_result(tiny, tmp_path):
+    base = runs.run_key(tiny(), "d0")
+    others = [
+        runs.run_key(tiny(seed=1), "d0"),
+        runs.run_key(tiny(fold="s02"), "d0"),
+        runs.run_key(tiny(wait_s=1.0), "d0"),
+        runs.run_key(tiny(), "d1"),
+    ]
+    notebook = nbformat.read(tmp_path / "tiny.ipynb", 4)
+    notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
+    assert runs.run_key(tiny(), "d0") == base, "outputs are not code"
+    notebook.cells[2].source += "\n1 + 1"
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
+    others.append(runs.run_key(tiny(), "d0"))
+    assert len({base, *others}) == 6
+
+
+def test_unknown_method_and_broken_notebook_are_named(tmp_path):
+    with pytest.raises(RunError, match="unknown method 'magic'; known: zhang2020"):
+        runs.run_key(Run("magic", "toy", "s01"), "d0")
+    broken = tmp_path / "broken.ipynb"
+    broken.write_text("{}")
+    with pytest.raises(RunError, match=r"broken\.ipynb: not a notebook"):
+        runs.run_key(Run("magic", "toy", "s01", notebook=str(broken)), "d0")
+    with pytest.raises(RunError, match=r"no notebook none\.ipynb"):
+        runs.run_key(Run("magic", "toy", "s01", notebook=str(tmp_path / "none.ipynb")), "d0")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Storing and reading
+
+
+def test_without_a_folder_a_result_is_only_scored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = store("")
+    assert (result.ME, result.MaE) == (Counts(1, 0, 0), Counts(0, 0, 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_storing_refuses_other_videos_than_the_folds(tmp_path):
+    with pytest.raises(RunError, match="spotted videos differ from the fold's: toy/s01/v2"):
+        store(tmp_path, spotted={"toy/s01/v1": []})
+    with pytest.raises(RunError, match="unknown fold 's07'; known: s01, s02"):
+        store(tmp_path, fold="s07")
+    with pytest.raises(TypeError, match="cannot be stored as JSON"):
+        store(tmp_path, settings={"threshold": {1, 2}})
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A run folder that is sound."""
+    folder = tmp_path / "runs" / "toy" / "tiny" / "s01-0123456789ab"
+    store(folder, settings={"threshold": np.float64(0.25)})
+    runs._complete(
+        Run("tiny", "toy", "s01", notebook=_any_notebook(tmp_path)),
+        folder,
+        toy_manifest().digest(),
+        "0" * 12,
+        1,
+    )
+    return folder
+
+
+def _any_notebook(folder):
+    path = folder / "empty.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), path)
+    return str(path)
+
+
+def test_stored_result_reads_back(finished):
+    result = runs.read_result(finished)
+    assert result.record["settings"] == {"threshold": 0.25}
+    assert result.record["counts"]["overall"] == {"tp": 1, "fp": 0, "fn": 1}
+    assert result.record["n_folds"] == 2
+    assert result.record["synthetic"] is True
+    assert result.spotted == {"toy/s01/v1": [Interval(10, 19, "ME")], "toy/s01/v2": []}
+    assert result.truth["toy/s01/v1"] == [Interval(10, 19, "ME", 11), Interval(40, 79, "MaE", 41)]
+    assert result.score.overall == Counts(1, 0, 1)
+    assert result.record["peak_memory_mb"] is None or result.record["peak_memory_mb"] > 10
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "result.json").unlink(), "half-written"),
+        (lambda f: (f / "result.json").write_text('{"schema": 1'), "cannot be read"),
+        (lambda f: (f / "result.json").write_text("[]"), "is not of type 'object'"),
+        (lambda f: edit(f, seed="x"), "seed: 'x' is not of type 'integer'"),
+        (lambda f: edit(f, surprise=1), "'surprise' was unexpected"),
+        (lambda f: (f / "truth.csv").unlink(), "no such file"),
+        (
+            lambda f: (f / "spotted.csv").write_text("video,kind,onset,offset\ntoy/s01/v1,ME,a,3\n"),
+            "row 2: onset",
+        ),
+        (
+            lambda f: (f / "spotted.csv").write_text(
+                "video,kind,onset,offset\ntoy/s01/v1,,,\ntoy/s01/v2,,,\n"
+            ),
+            "disagree",
+        ),
+    ],
+)
+def test_damaged_results_are_listed_and_not_fatal(finished, tmp_path, damage, message):
+    assert (len(runs.read_results(tmp_path)), runs.state(finished)) == (1, "finished")
+    damage(finished)
+    with pytest.raises(RunError, match=message):
+        runs.read_result(finished)
+    assert runs.state(finished) == "damaged"
+    results, problems = runs.scan_results(tmp_path)
+    assert (len(results), len(problems)) == (0, 1)
+    assert "s01-0123456789ab" in problems[0]
+    with pytest.warns(UserWarning, match=message):
+        assert runs.read_results(tmp_path) == []
+
+
+def edit(folder, **changes):
+    record = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(record | changes))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Executing
+
+
+def test_a_run_leaves_its_files_and_is_not_done_again(tiny, reports):
+    run, digest = tiny(seed=3), toy_manifest().digest()
+    folder = runs.execute(run, digest)
+    assert folder == runs.run_folder(run, digest)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "notebook.ipynb",
+        "result.json",
+        "scores.npz",
+        "spotted.csv",
+        "truth.csv",
+    ]
+    result = runs.read_result(folder)
+    assert (result.record["method"], result.record["seed"], result.record["parameters"]) == ("tiny", 3, {})
+    assert result.record["counts"]["overall"] == {"tp": 1, "fp": 1, "fn": 1}
+    assert result.scores()["toy/s01/v2"].shape == (100, 2)
+    machine = {str(reports.parent), os.path.expanduser("~/"), sys.prefix}
+    assert not [path for path in machine if path in (folder / "result.json").read_text()]
+    assert "papermill" not in nbformat.read(folder / "notebook.ipynb", 4).metadata
+    before = (folder / "result.json").stat().st_mtime_ns
+    assert runs.execute(run, digest) == folder
+    assert (folder / "result.json").stat().st_mtime_ns == before
+    (folder / "result.json").unlink()  # half-written: done again
+    runs.execute(run, digest)
+    assert runs.state(folder) == "finished"
+    assert leftovers(reports) == []
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(tiny, reports):
+    with pytest.raises(
+        RunError, match=r"tiny\.ipynb has no parameter wait; it has: dataset, fold, profile, seed"
+    ):
+        runs.execute(tiny(wait=3), "d0")
+    assert not reports.exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([], "0 cells are tagged `parameters`"),
+        (["a = 1", "b = 2"], "2 cells are tagged `parameters`"),
+        (["a = 1\nb = a + 1"], "parameters must be literals, but 'b = a \\+ 1'"),
+        (["import os"], "parameters must be literals, but 'import os'"),
+    ],
+)
+def test_parameters_cell_is_one_cell_of_literals(tmp_path, cells, message):
+    new = nbformat.v4.new_code_cell
+    notebook = nbformat.v4.new_notebook(
+        cells=[new(text, metadata={"tags": ["parameters"]}) for text in cells]
+    )
+    nbformat.write(notebook, tmp_path / "n.ipynb")
+    with pytest.raises(RunError, match=message):
+        runs.notebook_parameters(tmp_path / "n.ipynb")
+
+
+def test_failed_runs_keep_the_executed_notebook(tiny, reports):
+    run, digest = tiny(stumble=True), toy_manifest().digest()
+    with pytest.raises(RunError, match="AssertionError: stumbled on purpose in cell 4") as error:
+        runs.execute(run, digest)
+    kept = runs.runs_root() / "failed" / "toy" / "tiny" / runs.run_folder(run, digest).name / "notebook.ipynb"
+    assert str(kept) in str(error.value)
+    assert "stumbled on purpose" in kept.read_text()
+    assert runs.state(runs.run_folder(run, digest)) == "missing"
+    assert runs.scan_results(reports) == ([], [])
+    assert leftovers(reports) == []
+
+
+def test_a_result_for_another_dataset_content_is_refused(tiny, reports):
+    with pytest.raises(RunError, match=r"stored manifest_digest .* asked for was '0000'"):
+        runs.execute(tiny(), "0000")
+
+
+def test_a_killed_run_leaves_neither_folder_nor_process(tiny, reports, tmp_path):
+    run, digest = tiny(wait_s=60.0), toy_manifest().digest()
+    script = tmp_path / "one_run.py"
+    script.write_text(f"from mespot_lib.runs import Run, execute\nexecute({run!r}, {digest!r})\n")
+    driver = subprocess.Popen([sys.executable, script])
+    partial = reports / "runs" / ".partial"
+    kernels = wait_for(lambda: executing(partial) and psutil.Process(driver.pid).children(recursive=True))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    assert runs.state(runs.run_folder(run, digest)) == "missing"
+    assert runs.scan_results(reports) == ([], [])
+    wait_for(lambda: not any(kernel.is_running() for kernel in kernels))
+    assert runs.remove_abandoned() == 1
+    assert leftovers(reports) == []
+
+
+def executing(partial):
+    """Return whether a notebook under way has finished its last cell but one."""
+    cells = [json.loads(path.read_text())["cells"][-2] for path in partial.glob("*/*.ipynb")]
+    return any(cell["execution_count"] for cell in cells)
+
+
+def leftovers(reports):
+    return list((reports / "runs" / ".partial").iterdir())
+
+
+def wait_for(condition, seconds=30):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
