@@ -25,7 +25,7 @@ from typing import Any
 import pandas as pd
 
 from mespot_lib import places
-from mespot_lib.interval import Interval
+from mespot_lib.interval import KINDS, Interval
 
 SCHEMA_VERSION = 1
 
@@ -281,9 +281,7 @@ class Manifest:
         """Return how many subjects, videos and labels there are, and how many labels were repaired or excluded."""
         events, videos = self.events, self.videos
         used = events[events["excluded"].isna()]
-        labelled = {
-            kind: set(used.loc[used["type"] == kind, "video_uid"]) & set(self.uids) for kind in ("ME", "MaE")
-        }
+        labelled = {kind: set(used.loc[used["type"] == kind, "video_uid"]) & set(self.uids) for kind in KINDS}
         return {
             "subjects": len(self.subjects),
             "videos": len(videos),
@@ -571,7 +569,17 @@ def _event_problems(row: Mapping[str, Any], video: Mapping[str, Any] | None) -> 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Folds
+# Statistics and folds
+
+
+def half_windows(manifest: Manifest) -> dict[str, int | None]:
+    """Return k = int((N + 1) / 2) of both kinds, in frames; N is the mean of offset - onset after the fixes.
+
+    Methods with a sliding window take their length from it; None for a kind without labels.
+    """
+    used = manifest.events[manifest.events["excluded"].isna()]
+    spans = (used["offset"] - used["onset"]).groupby(used["type"]).mean()
+    return {kind: int((spans[kind] + 1) / 2) if kind in spans else None for kind in KINDS}
 
 
 @dataclass(frozen=True)

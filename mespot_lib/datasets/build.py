@@ -1,6 +1,7 @@
 """From what a reader found (frame folders and labels) to a manifest: the same steps for every layout."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,11 +134,20 @@ def dataset_name(layout: str, root: Path, name: str | None) -> str:
         If a synthetic name is asked for data without the marker, or the reverse.
     """
     synthetic = is_synthetic(root)
-    name = name or (f"synthetic_{layout}" if synthetic else layout)
+    drawn_as = (_generator(root) or {}).get("name") or f"synthetic_{layout}"
+    name = name or (re.sub(r"[^a-z0-9_]", "_", drawn_as) if synthetic else layout)
     if name.startswith("synthetic_") != synthetic:
         found = "has" if synthetic else "lacks"
-        raise DatasetError(f"{root}: {found} the marker {SYNTHETIC_MARKER}, so it cannot be read as {name!r}")
+        raise DatasetError(
+            f"{root}: {found} the marker {SYNTHETIC_MARKER}, so it cannot go by the name {name!r}"
+        )
     return name
+
+
+def described_datasets() -> list[str]:
+    """Return the names of all datasets that have a descriptor in `data_manifests/`."""
+    folder = places.repository_root() / "data_manifests"
+    return sorted(path.stem for path in folder.glob("*.json") if not path.name.endswith(".schema.json"))
 
 
 def dataset_facts(name: str) -> dict[str, Any]:
@@ -148,13 +158,9 @@ def dataset_facts(name: str) -> dict[str, Any]:
     DatasetError
         If there is no such descriptor, or it breaks `descriptor.schema.json`.
     """
-    folder = places.repository_root() / "data_manifests"
-    path = folder / f"{name}.json"
-    if not path.is_file():
-        known = sorted(
-            entry.stem for entry in folder.glob("*.json") if not entry.name.endswith(".schema.json")
-        )
-        raise DatasetError(f"dataset {name!r} is unknown; described are {', '.join(known)}")
+    if name not in described_datasets():
+        raise DatasetError(f"dataset {name!r} is unknown; described are {', '.join(described_datasets())}")
+    path = places.repository_root() / "data_manifests" / f"{name}.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     for error in schema("descriptor").iter_errors(facts):
         raise DatasetError(f"{path}, {error.json_path}: {error.message}")
