@@ -61,7 +61,7 @@ def contact_sheet(axes: Sequence[Axes], images: Sequence[np.ndarray], titles: Se
     """
     for ax, image, title in zip(axes[:3], images, titles, strict=True):
         show_image(ax, image, title)
-    onset, apex = (_grey(image).astype(np.float32) for image in images[:2])
+    onset, apex = (as_grey(image).astype(np.float32) for image in images[:2])
     change = apex - onset
     limit = max(8.0, float(np.abs(change).max()) / 2)
     axes[3].imshow(change, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -108,7 +108,8 @@ def draw_flow(ax: Axes, crop: np.ndarray, flow: np.ndarray, step: int = 6, magni
     return ax
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def as_grey(image: np.ndarray) -> np.ndarray:
+    """Return the image (H, W) in grey, (H, W) or (H, W, 3) given."""
     return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
 
 

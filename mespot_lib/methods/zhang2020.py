@@ -29,7 +29,7 @@ from scipy.signal import fftconvolve
 from mespot_lib import metrics, spot
 from mespot_lib.features.motion import MotionRecipe, RegionMotion, region_motion
 from mespot_lib.interval import KINDS, Interval
-from mespot_lib.manifest import Manifest, Video
+from mespot_lib.manifest import Manifest, Video, loso_folds
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ class Scores(NamedTuple):
     fused: dict[str, np.ndarray]
     proposals: list[Interval]
 
+    def table(self) -> np.ndarray:
+        """Return the proposals as (P, 5) float64: kind (0 ME, 1 MaE), onset, apex, offset, fused vote in u."""
+        rows = [(KINDS.index(p.kind), p.onset, p.apex, p.offset, p.score) for p in self.proposals]
+        return np.array(rows, dtype=np.float64).reshape(-1, 5)
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -115,8 +120,32 @@ def fit(train: Manifest, config: ZhangConfig, seed: int = 0) -> Fitted:
 
     Of equally good pairs the middle one is taken. Nothing is random: `seed` is there because every method has it.
     """
-    truth = {uid: train.truth(uid) for uid in train.uids}
     scores = {uid: score_video(train.video(uid), config) for uid in train.uids}
+    return _fit(train, scores, config)
+
+
+def leave_one_subject_out(
+    manifest: Manifest, config: ZhangConfig, fit_config: ZhangConfig | None = None
+) -> dict[str, list[Interval]]:
+    """Spot every video with thresholds chosen on the other subjects; each video is scored once.
+
+    fit_config : settings under which the thresholds are chosen, where those are to differ (for experiments).
+    """
+    scores, fit_scores = (
+        {uid: score_video(manifest.video(uid), c) for uid in manifest.uids}
+        for c in (config, fit_config or config)
+    )
+    spotted = {}
+    for fold in loso_folds(manifest):
+        fitted = _fit(
+            manifest.only(fold.train), {uid: fit_scores[uid] for uid in fold.train}, fit_config or config
+        )
+        spotted |= {uid: spot_proposals(scores[uid], fitted.thresholds_u, config) for uid in fold.test}
+    return spotted
+
+
+def _fit(train: Manifest, scores: Mapping[str, Scores], config: ZhangConfig) -> Fitted:
+    truth = {uid: train.truth(uid) for uid in train.uids}
     grid = [config.thresholds_u[kind] for kind in KINDS]
     trials = np.array([_training_f1(scores, truth, pair, config) for pair in product(*grid)])
     best = np.flatnonzero(trials == trials.max())
@@ -230,7 +259,9 @@ def _extent(
     voters = np.argsort(votes)[-config.voters :]
     weights = votes[voters] / votes[voters].sum()
     length = np.linalg.norm(amplitude[voters], axis=1, keepdims=True)
-    direction = amplitude[voters] / np.maximum(length, 1e-9)  # a voter at rest has no direction, and no weight
+    direction = amplitude[voters] / np.maximum(
+        length, 1e-9
+    )  # a voter at rest has no direction, and no weight
     curve = np.einsum("nrc,rc,r->n", shifts[:, voters], direction, weights)  # u
     near, reach = round(0.6 * samples), round(1.2 * samples)
     first = max(0, at - near)
