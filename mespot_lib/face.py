@@ -236,7 +236,7 @@ def crop_face(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     averaged, so that fine texture does not alias into motion. Beyond the image its edge is repeated.
     """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    samples = max(1, round(1 / scale))
+    samples = max(1, int(np.ceil(1 / scale - 0.05)))
     fine = matrix * samples
     fine[:, 2] += (samples - 1) / 2  # pixel centres again
     side = size * samples
