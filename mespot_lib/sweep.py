@@ -5,6 +5,8 @@ the others, and a sweep that was killed goes on where it was when started again.
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -148,7 +150,7 @@ def _outcomes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | No
 def _in_pool(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
     # "spawn" starts clean processes: a forked one would share threads and locks of its parent
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_end_with_parent)
     try:
         futures: dict[Future[str | None], Job] = {pool.submit(_work, job): job for job in jobs}
         running = set(futures)
@@ -158,6 +160,16 @@ def _in_pool(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | Non
                 yield futures[future], future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Make this worker end when the sweep is killed; it would otherwise wait for work for ever."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _work(job: Job) -> str | None:

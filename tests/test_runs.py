@@ -1,5 +1,6 @@
 """Keys, folders, stored results, and the execution of a notebook (a tiny one: no pictures, no method)."""
 
+import contextlib
 import json
 import os
 import signal
@@ -314,8 +315,11 @@ def test_a_killed_run_leaves_neither_folder_nor_process(tiny, reports, tmp_path)
 
 def executing(partial):
     """Return whether a notebook under way has finished its last cell but one."""
-    cells = [json.loads(path.read_text())["cells"][-2] for path in partial.glob("*/*.ipynb")]
-    return any(cell["execution_count"] for cell in cells)
+    for path in partial.glob("*/*.ipynb"):
+        with contextlib.suppress(json.JSONDecodeError):  # read while it is being written
+            if json.loads(path.read_text())["cells"][-2]["execution_count"]:
+                return True
+    return False
 
 
 def leftovers(reports):
