@@ -108,7 +108,8 @@ def detect_face(image: np.ndarray, backend: Backend = "auto") -> Face | None:
     Raises
     ------
     FaceError
-        If MediaPipe is asked for and cannot be imported, or the image has another shape or type.
+        If MediaPipe is asked for and cannot be imported, or cannot work in this process because it has been forked;
+        or if the image has another shape or type.
     """
     _check_image(image)
     if backend == "auto":
@@ -349,7 +350,13 @@ def _mesh_face(image: np.ndarray) -> Face | None:
 def _largest_mesh(image: np.ndarray) -> np.ndarray | None:
     colour = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
     with _mesh_lock, _silent_stderr():
-        meshes = _face_mesh(os.getpid()).process(colour).multi_face_landmarks or ()
+        mesh, process = _face_mesh()
+        if process != os.getpid():
+            raise FaceError(
+                "this process was forked from one that used MediaPipe's face mesh, where it would hang: start worker "
+                'processes by "spawn"'
+            )
+        meshes = mesh.process(colour).multi_face_landmarks or ()
     faces = [_mesh_landmarks(mesh, image.shape) for mesh in meshes]
     return max(faces, key=lambda landmarks: np.prod(_box(landmarks)[2:]), default=None)
 
@@ -376,9 +383,11 @@ def _face_mesh_class():
 
 
 @functools.cache
-def _face_mesh(process: int):
-    """Return the one face mesh of this process: making it is slow, and it does not survive a fork."""
-    return _face_mesh_class()(static_image_mode=True, max_num_faces=4, min_detection_confidence=0.5)
+def _face_mesh():
+    """Return the one face mesh of this process, because making it is slow, and the process it works in."""
+    return _face_mesh_class()(
+        static_image_mode=True, max_num_faces=4, min_detection_confidence=0.5
+    ), os.getpid()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Faces: both back-ends on a real photograph, on drawn faces with known landmarks, and the aligned crop."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -222,6 +223,26 @@ print("still heard", file=sys.stderr)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stderr.strip() == "still heard"
     assert result.stdout == ""
+
+
+def detect_in_a_fork(image: np.ndarray, answer) -> None:
+    try:
+        answer.put(detect_face(image, "mediapipe").backend)
+    except FaceError as error:
+        answer.put(str(error))
+
+
+@needs_mesh
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+def test_a_forked_process_is_told_instead_of_hanging(portrait):
+    detect_face(portrait, "mediapipe")
+    fork = multiprocessing.get_context("fork")
+    answer = fork.SimpleQueue()
+    worker = fork.Process(target=detect_in_a_fork, args=(portrait, answer), daemon=True)
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == 0
+    assert "spawn" in answer.get()
 
 
 def test_bad_images_and_back_ends_are_said(portrait):
