@@ -1,0 +1,248 @@
+"""The writers of the real layouts: loss-free round trips, and what readers of other projects rely on."""
+
+import re
+
+import openpyxl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trees import EVENTS, planned, write_tree
+
+from mespot_lib.datasets import casme2, read_dataset, samm_lv
+from mespot_lib.datasets.workbook import CELLS, cell_text, encode_cells, normal_aus
+from mespot_lib.manifest import DatasetError, event_table, read_manifest, write_manifest
+from mespot_lib.synthetic.layouts import CASME2_SUBJECTS, SAMM_SUBJECTS, STIMULI, plan_videos, write_workbook
+
+# ------------------------------------------------------------------------------------------------ round trip
+
+# what XML 1.0 can hold; a workbook turns a carriage return into a line feed, as XML does
+letters = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff", include_characters="\n\t")
+texts = st.text(letters, min_size=1, max_size=12)
+numbers = st.one_of(st.integers(-(10**9), 10**9), st.floats(-1e9, 1e9, allow_nan=False))
+cells = st.one_of(st.none(), texts, numbers)
+frame_numbers = st.one_of(
+    st.integers(0, 2000), st.floats(0, 2000, allow_nan=False), st.integers(0, 99).map(str)
+)
+
+
+@st.composite
+def casme2_rows(draw):
+    """Draw native cells of one row of CAS(ME)^2, free where the reader is free."""
+    at = draw(st.integers(0, 21))
+    code = draw(st.sampled_from(list(STIMULI)))
+    row = {name: draw(cells) for name in ("emotion_raw", "self_report", "au_raw", "duration_raw")}
+    row |= {name: draw(frame_numbers) for name in ("onset_raw", "apex_raw", "offset_raw")}
+    row |= {
+        "subject_raw": at + 1,
+        "expr_id_raw": f"{STIMULI[code][0]}_{draw(st.integers(1, 99))}",
+        "type_raw": draw(st.sampled_from(["micro-expression", "macro-expression", "Macro-expression"])),
+    }
+    subject = CASME2_SUBJECTS[at]
+    return {"video_uid": f"casme2/{subject}/{subject[1:]}_{code}"} | encode_cells(row)
+
+
+@st.composite
+def samm_rows(draw):
+    """Draw native cells of one row of SAMM-LV, free where the reader is free."""
+    subject, recording = draw(st.sampled_from(SAMM_SUBJECTS)), draw(st.integers(1, 7))
+    row = {name: draw(cells) for name in ("inducement", "notes", "au_raw", "duration_raw")}
+    row |= {name: draw(frame_numbers) for name in ("onset_raw", "apex_raw", "offset_raw")}
+    row |= {
+        "subject_raw": draw(st.sampled_from([subject, int(subject), None])),
+        "expr_id_raw": f"{subject}_{recording}_{draw(st.integers(1, 12))}",
+        "type_raw": draw(st.sampled_from(["Macro", "Micro - 1/2", "macro "])),
+    }
+    return {"video_uid": f"samm_lv/{subject}/{subject}_{recording}"} | encode_cells(row)
+
+
+def round_trip(layout, rows, folder):
+    """Write rows as a workbook, read it, write the manifest, read that, and return its native columns."""
+    name = casme2.WORKBOOKS[0] if layout == "casme2" else samm_lv.workbook_name("V2")
+    media = "rawpic" if layout == "casme2" else samm_lv.MEDIA
+    (folder / media).mkdir(parents=True, exist_ok=True)
+    write_workbook(layout, event_table(rows), folder / name)
+    write_manifest(read_dataset(layout, folder, policy="raw"), folder / "out")
+    manifest = read_manifest(folder / "out", folder)
+    again = folder / "again"
+    (again / media).mkdir(parents=True, exist_ok=True)
+    write_workbook(layout, manifest.events, again / name)
+    assert (again / name).read_bytes() == (folder / name).read_bytes()
+    return manifest.events[["video_uid", *CELLS, "cell_kinds"]]
+
+
+@pytest.mark.parametrize(("layout", "rows"), [("casme2", casme2_rows()), ("samm_lv", samm_rows())])
+def test_tables_survive_the_native_workbook(layout, rows, tmp_path_factory):
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.lists(rows, min_size=1, max_size=6))
+    def survive(drawn):
+        expected = event_table(drawn)[["video_uid", *CELLS, "cell_kinds"]]
+        found = round_trip(layout, drawn, tmp_path_factory.mktemp(layout))
+        assert found.equals(expected), found.compare(expected)
+
+    survive()
+
+
+@given(st.one_of(st.integers(-(10**14), 10**14), st.floats(-1e12, 1e12, allow_nan=False)))
+def test_a_number_as_text_is_the_number_to_fifteen_digits(number):
+    assert float(cell_text(number)) == pytest.approx(number, rel=1e-14, abs=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("raw", "normal"),
+    [
+        ("4+10", "4+10"),
+        ("4", "4"),
+        ("AU4, l10", "4+L10"),
+        ("L12;R14", "L12+R14"),
+        ("1 2", "1+2"),
+        ("4，5", "4+5"),
+        (None, None),
+        ("", None),
+        ("none", None),
+        ("4+", "4"),
+        ("12a", "12A"),
+    ],
+)
+def test_action_units_are_normalised_or_left_alone(raw, normal):
+    assert normal_aus(raw) == normal
+
+
+# ------------------------------------------------------------------------------------------------ names
+
+
+def test_ids_have_the_real_grammar():
+    for row in plan_videos("casme2", 22, 9, 100):
+        for video in row:
+            pattern = r"rawpic/(s[0-9]{2})/([0-9]{2})_([0-9]{4})[a-z]+"
+            subject, number, code = re.fullmatch(pattern, video["rel_path"]).groups()
+            assert (subject, number, code) == (video["subject_id"], subject[1:], video["video_code"])
+    for row in plan_videos("samm_lv", 30, 7, 100):
+        assert len({video["video_id"] for video in row}) == 7
+        for video in row:
+            assert re.fullmatch(r"SAMM_longvideos/[0-9]{3}_[1-7]", video["rel_path"])
+
+
+def test_titles_hold_no_other_code():
+    # readers find the folder of a stimulus with the pattern *0101*
+    assert not any(re.search(r"[0-9]", title) for _name, title in STIMULI.values())
+
+
+@pytest.mark.parametrize(
+    ("layout", "subjects", "videos"), [("casme2", 23, 1), ("casme2", 1, 10), ("samm_lv", 31, 1)]
+)
+def test_more_than_the_layout_has_is_refused(layout, subjects, videos):
+    with pytest.raises(DatasetError, match="has room for"):
+        plan_videos(layout, subjects, videos, 100)
+
+
+# ------------------------------------------------------------------------------------------------ what others rely on
+
+
+@pytest.fixture(scope="module")
+def casme2_book(tmp_path_factory):
+    tree = write_tree("casme2", tmp_path_factory.mktemp("c"))
+    return {path.name: openpyxl.load_workbook(path) for path in tree.glob("*.xlsx")}
+
+
+@pytest.fixture(scope="module")
+def samm_book(tmp_path_factory):
+    tree = write_tree("samm_lv", tmp_path_factory.mktemp("s"))
+    return {path.name: openpyxl.load_workbook(path) for path in tree.glob("*.xlsx")}
+
+
+def test_casme2_workbooks_lie_under_several_names(casme2_book):
+    widths = {name: book.worksheets[0].max_column for name, book in casme2_book.items()}
+    assert widths == {
+        "CAS(ME)^2code_final.xlsx": 9,
+        "code_final.xlsx": 9,
+        "CAS(ME)^2code_final(Updated).xlsx": 10,
+    }
+
+
+def test_casme2_has_three_sheets_without_header_and_aligned_rows(casme2_book):
+    labels, rule1, rule2 = casme2_book["CAS(ME)^2code_final.xlsx"].worksheets
+    assert [sheet.title for sheet in (labels, rule1, rule2)] == list(casme2.SHEETS)
+    assert labels.max_row == rule1.max_row == 12
+    assert rule2.max_row == 9
+    for row, naming in zip(labels.values, rule1.values, strict=True):
+        assert row[0] == naming[2]
+        assert naming[1] == f"s{naming[0]}"
+        assert isinstance(naming[0], int)
+    codes = dict(rule2.values)
+    assert all(isinstance(code, str) and len(code) == 4 for code in codes)
+    for row in labels.values:
+        assert row[1].rsplit("_", 1)[0] in codes.values()
+
+
+def test_casme2_cells_have_the_kinds_of_the_release(casme2_book):
+    rows = list(casme2_book["code_final.xlsx"].worksheets[0].values)
+    assert {type(row[5]) for row in rows} == {int, str}  # one action unit is a number, several are text
+    assert {row[7] for row in rows} == {"micro-expression", "macro-expression"}
+    assert {row[6] for row in rows} <= {"negative", "positive", "surprise", "others"}
+    assert all(isinstance(row[column], int) for row in rows for column in (0, 2, 3, 4))
+
+
+@pytest.mark.parametrize(("macros", "zeros"), [(1, 1), (20, 1), (100, 3)])
+def test_some_casme2_macro_expressions_have_no_offset(tmp_path, macros, zeros):
+    events = [planned("MaE", 4 * at, 4 * at + 1, 4 * at + 2) for at in range(macros)]
+    tree = write_tree(
+        "casme2", tmp_path, subjects=1, videos=1, frames=4 * macros, events=[EVENTS[0], *events]
+    )
+    manifest = read_dataset("casme2", tree)
+    assert manifest.counts()["offset_zero"] == zeros
+    assert set(manifest.events.query("offset_raw == '0'")["type"]) == {"MaE"}
+
+
+def test_samm_preamble_header_and_cells(samm_book):
+    assert sorted(samm_book) == [samm_lv.workbook_name(release) for release in ("V1", "V2", "V3")]
+    rows = list(samm_book[samm_lv.workbook_name("V1")][samm_lv.SHEET].values)
+    assert rows[9] == (
+        "Subject",
+        "Filename",
+        "Inducement Code",
+        "Onset",
+        "Apex",
+        "Offset",
+        "Duration",
+        "Type",
+        "Action Units",
+        "Notes",
+    )
+    assert all(isinstance(row[1], str) and "_" not in row[1][:5] for row in rows[:9])
+    assert "Synthetic" in rows[0][0]
+    for row in rows[10:]:
+        assert isinstance(row[0], str)
+        assert row[1].startswith(f"{row[0]}_")
+        assert all(isinstance(cell, int) for cell in row[3:7])
+        assert row[7] in ("Macro", "Micro - 1/2")
+
+
+@pytest.mark.parametrize("layout", ["casme2", "samm_lv"])
+def test_nothing_but_frames_in_the_frame_folders(tmp_path, layout):
+    write_tree(layout, tmp_path)
+    top = "rawpic" if layout == "casme2" else "SAMM_longvideos"
+    names = [path.name for path in (tmp_path / top).rglob("*") if path.is_file()]
+    assert names
+    assert all(re.search(r"[0-9]\.jpg$", name) for name in names)
+
+
+def test_equal_tables_make_equal_workbooks(tmp_path):
+    for place in ("a", "b"):
+        write_tree("casme2", tmp_path / place)
+    for name in casme2.WORKBOOKS:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_text_that_looks_like_a_formula_stays_text(tmp_path):
+    row = {"video_uid": "casme2/s15/15_0101"} | encode_cells(
+        {
+            "subject_raw": 1,
+            "expr_id_raw": "disgust1_1",
+            "onset_raw": 1,
+            "apex_raw": 2,
+            "offset_raw": 3,
+            "type_raw": "micro-expression",
+            "self_report": "=1+1",
+        }
+    )
+    assert round_trip("casme2", [row], tmp_path)["self_report"][0] == "=1+1"
