@@ -80,6 +80,10 @@ class SyntheticConfig:
         for field in ("subjects", "videos_per_subject", "seconds_per_video", "fps", "width", "height"):
             if getattr(self, field) <= 0:
                 raise ValueError(f"{field} of {self.name!r} must be positive, not {getattr(self, field)}")
+        if self.width % 2 or self.height % 2:
+            raise ValueError(
+                f"width and height of {self.name!r} must be even, not {self.width} x {self.height}"
+            )
         if self.seconds_per_video < 2 * self.margin_s + 2:
             raise ValueError(f"seconds_per_video of {self.name!r} leaves no room for an expression")
 

@@ -138,13 +138,13 @@ def _draw_shape(config, kind, rng) -> tuple[float, float, float]:
     if kind == "ME":
         mean, deviation, least, most = config.me_seconds
         visible = float(np.clip(rng.normal(mean, deviation), least, most))
-        rise = visible * rng.beta(8, 10)
+        rise = visible * float(rng.beta(8, 10))
         hold = 0.0
     else:
         median, log_deviation, least, most = config.mae_seconds
         visible = float(np.clip(median * np.exp(rng.normal(0, log_deviation)), least, most))
-        rise = visible * rng.beta(5, 8)
-        hold = (visible - rise) * rng.uniform(0, 0.5)
+        rise = visible * float(rng.beta(5, 8))
+        hold = (visible - rise) * float(rng.uniform(0, 0.5))
     fall = visible - rise - hold
     return rise / (1 - _HIDDEN), hold, fall / (1 - _HIDDEN)
 
@@ -156,7 +156,7 @@ def _place(config, durations_s: list[float], rng) -> list[float]:
     fixed = sum(durations_s) + config.gap_s * (len(durations_s) - 1) + 2 * config.margin_s
     slack = np.sort(rng.uniform(0, config.seconds_per_video - fixed, len(durations_s)))
     taken = np.concatenate([[0], np.cumsum(np.array(durations_s[:-1]) + config.gap_s)])
-    return list(config.margin_s + slack + taken)
+    return (config.margin_s + slack + taken).tolist()
 
 
 def _draw_event(config, kind, start_s, shape, rng) -> PlannedEvent:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mespot_lib.synthetic.brushes import pink_noise, smooth_step
-from mespot_lib.synthetic.geometry import FaceShape, lid_margins
+from mespot_lib.synthetic.geometry import UPPER_LID_SHARE, FaceShape, lid_margins
 from mespot_lib.synthetic.look import Look
 
 BALL_SCALE = 3.0  # px per u of the eyeball's texture
@@ -69,11 +69,12 @@ def draw_eye(
     gaze : shift (2,) of the iris in u.
     pixel_u : size of a pixel in u: edges are as soft as that.
     """
-    along = np.clip((x - shape.eye_inner_x) / (shape.eye_outer_x - shape.eye_inner_x), 0, 1)
+    along = (x - shape.eye_inner_x) * (1 / (shape.eye_outer_x - shape.eye_inner_x))
+    along = np.minimum(np.maximum(along, 0), 1)
     upper, lower = lid_margins(shape, along, opening, raised)
-    rest, _ = lid_margins(shape, along, 1.0, 0.0)
     within = smooth_step(0, 1.2 + pixel_u, np.minimum(x - shape.eye_inner_x, shape.eye_outer_x - x) + 0.6)
-    fullness = np.clip(4 * along * (1 - along), 0, 1) ** 0.6
+    fullness = (4 * along * (1 - along)) ** 0.6
+    rest = shape.eye_tilt * along - UPPER_LID_SHARE * shape.eye_height * fullness
     closed = float(np.clip(1 - opening, 0, 1))
 
     _shade_lids(planes, y, upper, lower, rest, within, fullness, closed, pixel_u)
@@ -110,7 +111,7 @@ def _globe(x, y, ball, shape, look, side, gaze, along, upper, pixel_u) -> np.nda
         borderMode=cv2.BORDER_REPLICATE,
     )
     globe = globe[None] if globe.ndim == 2 else np.moveaxis(globe, 2, 0)
-    lid_shadow = 1 - 0.42 * np.exp(-np.clip(y - upper, 0, None) / 3.4)
+    lid_shadow = 1 - 0.42 * np.exp(np.minimum(upper - y, 0) / 3.4)
     corners = 1 - 0.20 * np.abs(2 * along - 1) ** 2.5
     globe = globe * (lid_shadow * corners * (0.80 + 0.25 * look.ambient))
     flesh = 0.75 * np.exp(-0.5 * (((x - shape.eye_inner_x - 1.5) / 2.8) ** 2 + (y / 2.6) ** 2))
@@ -132,7 +133,7 @@ def _flesh(planes: int) -> np.ndarray:
 def _draw_lashes(planes, y, upper, lower, within, fullness, closed, pixel_u) -> None:
     thickness = 1.0 + 0.25 * pixel_u
     upper_lashes = (
-        np.exp(-0.5 * ((y - upper + 0.7) / thickness) ** 2) * np.clip(1.3 * fullness, 0, 1) * within
+        np.exp(-0.5 * ((y - upper + 0.7) / thickness) ** 2) * np.minimum(1.3 * fullness, 1) * within
     )
     lower_lashes = np.exp(-0.5 * ((y - lower) / (0.6 + 0.3 * pixel_u)) ** 2) * fullness * within
     planes *= (1 - 0.74 * upper_lashes) * (1 - 0.26 * (1 - 0.5 * closed) * lower_lashes)

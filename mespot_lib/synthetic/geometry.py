@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+UPPER_LID_SHARE = 0.61  # of the eye's opening lies above the line through its corners
 SIDES = (-1, 1)  # left and right half of the *image*; x of a feature on side s is s times its distance
 
 
@@ -45,14 +46,14 @@ def draw_shape(rng: np.random.Generator, masculinity: float) -> FaceShape:
         cheek_half_width=leaning(129, 134, 7),
         jaw_fullness=leaning(2.35, 2.85, 0.3),
         chin_y=leaning(209, 219, 6),
-        crown_y=float(rng.uniform(-200, -190)),
+        crown_y=float(rng.uniform(-194, -184)),
         eye_inner_x=float(rng.uniform(31, 33.5)),
         eye_outer_x=float(rng.uniform(88, 95)),
-        eye_height=leaning(24.5, 22, 2),
+        eye_height=leaning(23.5, 21, 1.5),
         eye_tilt=float(rng.uniform(-6, 0.5)),
         iris_radius=float(rng.uniform(11.6, 12.8)),
         brow_y=leaning(-50, -44, 3),
-        brow_thickness=leaning(4.2, 6.2, 1),
+        brow_thickness=leaning(4.4, 6.6, 0.9),
         brow_arch=leaning(9, 5.5, 2.5),
         nose_half_width=leaning(31, 35, 3),
         nose_tip_y=float(rng.uniform(73, 82)),
@@ -71,7 +72,7 @@ def half_width(shape: FaceShape, y):
     below = np.clip((y - widest_y) / (shape.chin_y - widest_y), 0, 1)
     above = np.clip((widest_y - y) / (widest_y - shape.crown_y), 0, 1)
     jaw = (1 - below**shape.jaw_fullness) ** 0.46
-    skull = (1 - above**2.5) ** 0.46
+    skull = (1 - above**2.9) ** 0.47
     return shape.cheek_half_width * np.where(np.asarray(y) > widest_y, jaw, skull)
 
 
@@ -101,8 +102,8 @@ def lid_margins(shape: FaceShape, along, opening, raised):
     raised : share of its depth by which the lower lid is raised.
     """
     corner_line = shape.eye_tilt * along
-    lower = corner_line + 0.39 * shape.eye_height * (1 - raised) * _arch(along, 0.85, 0.62)
-    upper = corner_line - 0.61 * shape.eye_height * opening * _arch(along, 0.60, 0.66)
+    lower = corner_line + (1 - UPPER_LID_SHARE) * shape.eye_height * (1 - raised) * _arch(along, 0.85, 0.62)
+    upper = corner_line - UPPER_LID_SHARE * shape.eye_height * opening * _arch(along, 0.60, 0.66)
     shut = np.clip(1 - opening, 0, 1)
     upper = upper + shut * 0.86 * (lower - corner_line)  # the upper lid comes down onto the lower one
     return np.minimum(upper, lower), lower
@@ -132,10 +133,7 @@ def nasolabial_distance(shape: FaceShape, x, y):
 
 
 def neutral_landmarks(shape: FaceShape) -> np.ndarray:
-    """The 68 landmarks of the face at rest (68, 2), numbered as by dlib, except for the lids' inner points.
-
-    Points 37, 38, 40, 41, 43, 44, 46, 47 belong to the lids of an open eye; `lid_landmarks` moves them.
-    """
+    """The 68 landmarks of the face at rest (68, 2), numbered as by dlib; `place_lids` moves those of the lids."""
     landmarks = np.zeros((68, 2))
     landmarks[:17] = _jaw_landmarks(shape)
     along = np.linspace(0, 1, 5)
@@ -147,10 +145,7 @@ def neutral_landmarks(shape: FaceShape) -> np.ndarray:
     landmarks[31:36, 0] = across * 0.62 * shape.nose_half_width
     landmarks[31:36, 1] = shape.nose_base_y - 4 * np.abs(across)
     landmarks[48:68] = _mouth_landmarks(shape)
-    rest = lid_landmarks(shape, np.ones(2), np.zeros(2))
-    for index, place in rest.items():
-        landmarks[index] = place
-    return landmarks
+    return place_lids(landmarks, shape, np.ones(2), np.zeros(2))
 
 
 def _jaw_landmarks(shape: FaceShape) -> np.ndarray:
@@ -178,18 +173,18 @@ def _mouth_landmarks(shape: FaceShape) -> np.ndarray:
     )
 
 
-# landmark -> (position along the eye, 0 upper or 1 lower lid); first of the image's left, then of its right eye
-_LID_POINTS = (
-    {39: (0, 0), 38: (1 / 3, 0), 37: (2 / 3, 0), 36: (1, 0), 41: (2 / 3, 1), 40: (1 / 3, 1)},
-    {42: (0, 0), 43: (1 / 3, 0), 44: (2 / 3, 0), 45: (1, 0), 46: (2 / 3, 1), 47: (1 / 3, 1)},
-)
+# Of the left and of the right eye of the image: landmark, position along the eye, and 0 upper or 1 lower lid.
+_LID_LANDMARKS = np.array([[39, 38, 37, 36, 41, 40], [42, 43, 44, 45, 46, 47]])
+_LID_ALONG = np.array([0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3])
+_IS_LOWER = np.array([False, False, False, False, True, True])
 
 
-def lid_landmarks(shape: FaceShape, opening, raised) -> dict[int, tuple[float, float]]:
-    """Places of the twelve eye landmarks for the opening and the raised lower lid of both eyes (2,)."""
-    places = {}
-    for eye, (side, points) in enumerate(zip(SIDES, _LID_POINTS, strict=True)):
-        for index, (along, lid) in points.items():
-            x = side * (shape.eye_inner_x + along * (shape.eye_outer_x - shape.eye_inner_x))
-            places[index] = (x, float(lid_margins(shape, along, opening[eye], raised[eye])[lid]))
-    return places
+def place_lids(landmarks: np.ndarray, shape: FaceShape, opening, raised) -> np.ndarray:
+    """Return landmarks (68, 2) with the twelve eye points where the lids are, given their state (2,) each."""
+    placed = landmarks.copy()
+    for eye, side in enumerate(SIDES):
+        upper, lower = lid_margins(shape, _LID_ALONG, opening[eye], raised[eye])
+        width = shape.eye_outer_x - shape.eye_inner_x
+        placed[_LID_LANDMARKS[eye], 0] = side * (shape.eye_inner_x + _LID_ALONG * width)
+        placed[_LID_LANDMARKS[eye], 1] = np.where(_IS_LOWER, lower, upper)
+    return placed

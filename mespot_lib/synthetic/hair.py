@@ -47,15 +47,16 @@ class HairStyle(NamedTuple):
 
 
 STYLES = {
-    "crop": HairStyle(11, 4, 8, 20, "forward"),
-    "side part": HairStyle(15, 6, 12, 60, "part right"),
-    "swept back": HairStyle(17, 5, 5, 48, "back"),
+    "crop": HairStyle(9, 4, 8, 16, "forward"),
+    "side part": HairStyle(13, 5, 10, 60, "part right"),
+    "swept back": HairStyle(13, 4, 5, 40, "back"),
     "buzz": HairStyle(2, 1, 0, 4, "back", density=0.72),
-    "receding": HairStyle(5, 4, 8, 18, "back", density=0.85),
-    "bob": HairStyle(15, 20, 150, 150, "part right", over_ears=True, waviness=1.5),
-    "long": HairStyle(14, 15, BOTTOM, 300, "part middle", over_ears=True, waviness=3.0),
+    "receding": HairStyle(6, 3, 8, 22, "back", density=0.8),
+    "bald": HairStyle(0, 3, 8, 12, "down", density=0.7),
+    "bob": HairStyle(15, 20, 150, 150, "part right", over_ears=True, waviness=2.5),
+    "long": HairStyle(14, 15, BOTTOM, 300, "part middle", over_ears=True, waviness=5.0),
     "tied back": HairStyle(8, 2, 2, 60, "back"),
-    "fringe": HairStyle(13, 17, BOTTOM, 260, "fringe", fringe=26, over_ears=True, waviness=1.5),
+    "fringe": HairStyle(13, 17, BOTTOM, 260, "fringe", fringe=24, over_ears=True, waviness=3.0),
     "curls": HairStyle(26, 18, 26, 16, "curls", over_ears=True),
 }
 
@@ -66,8 +67,7 @@ def paint_hair(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nda
     """Paint the hair of the head; premultiplied float32 (H, W, 4), blue-green-red-alpha in [0, 255]."""
     style = STYLES[look.hair_style]
     mask = _hair_mask(shape, look, style, rng)
-    if look.hair_style == "receding":
-        mask = mask * _bald_top(shape)
+    mask = mask * _density_on_top(look)
     colour = np.asarray(look.hair, np.float32)
     under = np.concatenate([mask[..., None] * colour * 0.5, 255 * mask[..., None]], 2) * style.density
     layer = np.clip(under, 0, 255).astype(np.uint8)
@@ -77,7 +77,7 @@ def paint_hair(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nda
     colours = np.clip(colour * shine[:, None], 0, 255)
     colours = np.concatenate([colours, np.full((len(roots), 1), 255)], 1)
     draw_strokes(layer, strands, colours, rng.choice([1, 1, 2], len(roots)))
-    return layer.astype(np.float32)
+    return layer * _trimmed(shape, style)
 
 
 def hair_shadow(hair: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def paint_brows(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nd
     x, y = canvas_axes()
     layer = np.zeros((y.size, x.size, 4), np.uint8)
     colour = np.asarray(look.hair, np.float32) * 0.75 + np.asarray(look.skin, np.float32) * 0.05
-    per_side = 330
+    per_side = 420
     for side in SIDES:
         along = rng.uniform(0, 1, per_side) ** 0.95
         centre_x, centre_y = brow_centre(shape, along)
@@ -149,13 +149,13 @@ def _opening_half_width(shape: FaceShape, look: Look, style: HairStyle, y):
     temple_y = -52.0
     temple_x = 0.79 * shape.cheek_half_width
     rise = np.clip((temple_y - y) / (temple_y - top), 0, 1)
-    forehead = temple_x * np.clip(1 - rise**2.6, 0, 1) ** 0.5
+    forehead = temple_x * np.clip(1 - rise**look.hairline_squareness, 0, 1) ** 0.5
     if style.over_ears:
         heights = [temple_y, -10, 60, 120, 170, BOTTOM]
-        edge = [0.79, 0.90, 0.93, 0.90, 0.84, 0.86]
+        edge = [0.79, 0.89, 0.92, 0.87, 0.70, 0.60]
     else:
-        heights = [temple_y, -30, style.reach_y, style.reach_y + 8, style.reach_y + 9, BOTTOM]
-        edge = [0.79, 0.87, 0.95, 1.0, 3, 3]
+        heights = [temple_y, -30, style.reach_y, BOTTOM]
+        edge = [0.79, 0.87, 0.96, 0.97]
     return np.where(y < temple_y, forehead, np.interp(y, heights, np.array(edge) * shape.cheek_half_width))
 
 
@@ -164,11 +164,19 @@ def _outer_half_width(shape: FaceShape, style: HairStyle, y):
     crown = shape.crown_y - style.above
     stretched = shape.crown_y + (y - crown) * (20 - shape.crown_y) / (20 - crown)
     head = half_width(shape, np.where(y < 20, stretched, 20))
-    out = head + style.beside * smooth_step(crown, -60, y)
+    unevenness = style.beside * 0.12 * (np.sin(y / 23 + shape.chin_y) + np.sin(y / 9 + shape.crown_y))
+    out = head + style.beside * smooth_step(crown, -60, y) + unevenness
     if style.over_ears:
-        out = out + np.interp(y, [20, 100, style.reach_y], [0, 4, 8 if style.reach_y == BOTTOM else -12])
+        out = out + np.interp(y, [20, 120, style.reach_y], [0, 5, 24 if style.reach_y == BOTTOM else -12])
         return np.where(y < style.reach_y, out, 0)
     return np.where(y < -24, out, np.where(y < style.reach_y, half_width(shape, y) - 0.5, 0))
+
+
+def _trimmed(shape: FaceShape, style: HairStyle) -> np.ndarray:
+    """1 inside the hair's outline and a little beyond it, 0 where no strand reaches (H, W, 1)."""
+    levels = np.linspace(shape.crown_y - style.above, min(style.reach_y + 1, BOTTOM), 160)
+    outer = fill_shape(_mirrored_polygon(_outer_half_width(shape, style, levels), levels))
+    return smooth_step(0.04, 0.30, soften(outer, 4.0))[..., None]
 
 
 def _hair_mask(shape, look, style, rng) -> np.ndarray:
@@ -178,7 +186,7 @@ def _hair_mask(shape, look, style, rng) -> np.ndarray:
     outer = _mirrored_polygon(_outer_half_width(shape, style, levels), levels)
     levels = np.linspace(look.hairline_y + style.fringe, BOTTOM, 220)
     opening = _mirrored_polygon(_opening_half_width(shape, look, style, levels), levels)
-    ragged = 0.10 * pink_noise(rng, (y.size, x.size), 0.8, 30)
+    ragged = 0.10 * pink_noise(rng, (y.size, x.size), 0.8, 30).clip(-2, 2)
     inside = smooth_step(0.3, 0.75, soften(fill_shape(outer), 2.0) + ragged)
     free = smooth_step(0.3, 0.75, soften(fill_shape(opening), 3.0) + ragged)
     return (inside * (1 - free)).astype(np.float32)
@@ -189,11 +197,16 @@ def _mirrored_polygon(half_widths, levels) -> np.ndarray:
     return np.concatenate([right, right[::-1] * (-1, 1)])
 
 
-def _bald_top(shape: FaceShape) -> np.ndarray:
-    """Where a receding hairline still leaves hair: the sides, and a thin rest on top."""
+def _density_on_top(look: Look):
+    """What age leaves of the hair on top: all of it, bare temples, or a rim above the ears."""
     x, y = canvas_axes()
-    sides = smooth_step(70, 104, np.abs(x) - 0.25 * (y + 60))
-    return np.clip(sides, 0.0, 1).astype(np.float32) * np.ones((y.size, x.size), np.float32)
+    if look.hair_style == "bald":
+        return smooth_step(-118, -88, y + 0 * x)
+    if look.hair_style == "receding":
+        temples = 1.5 * blob(np.abs(x), y, 64, look.hairline_y + 2, 24, 17)
+        thin = 0.35 * blob(x, y, 0, look.hairline_y, 40, 30)
+        return np.clip(1 - temples - thin, 0, 1)
+    return 1.0
 
 
 # --- strands -----------------------------------------------------------------------------------------------
@@ -241,16 +254,18 @@ def _direction(points, flow: str) -> np.ndarray:
         down = np.where(x > 0, 1.45, np.pi - 1.45)
         on_side = smooth_step(-110, -60, y)
         return np.where(on_side > 0.5, down, radial)
+    if flow == "down":
+        return np.pi / 2 - 0.003 * x
     if flow == "fringe":
         return np.pi / 2 - 0.0035 * x
     part_x = 34.0 if flow == "part right" else 0.0
     away = np.abs(x - part_x)
-    return np.arctan2(0.12 + (away / 62) ** 1.6, np.sign(x - part_x))
+    return np.arctan2(0.12 + (away / 62) ** 1.6, np.tanh((x - part_x) / 3))
 
 
 def _drape(strands, style: HairStyle, shape, look, rng) -> np.ndarray:
     """Keep long strands beside the face instead of across it."""
-    if style.flow in ("back", "forward", "curls"):
+    if style.flow not in ("part right", "part middle", "fringe"):
         return strands
     x, y = strands[..., 0], strands[..., 1]
     edge = _opening_half_width(shape, look, style, y) + rng.exponential(4.0, (len(strands), 1))
@@ -266,9 +281,9 @@ def _drape(strands, style: HairStyle, shape, look, rng) -> np.ndarray:
 def _shine(roots, shape, look: Look) -> np.ndarray:
     """Relative brightness of strands by the light on their roots."""
     x, y = roots[:, 0], roots[:, 1]
-    band = 0.75 * np.exp(-0.5 * (((x - 90 * look.light[0]) / 70) ** 2 + ((y + 158) / 22) ** 2))
+    band = 0.6 * np.exp(-0.5 * (((x - 90 * look.light[0]) / 70) ** 2 + ((y + 158) / 22) ** 2))
     turned_away = 0.35 * np.clip(np.abs(x) / 140, 0, 1.2) ** 2
-    return np.clip(0.95 + band - turned_away + 0.25 * x / 140 * look.light[0], 0.35, 2.0)
+    return np.clip(0.88 + band - turned_away + 0.25 * x / 140 * look.light[0], 0.35, 2.0)
 
 
 # --- beards ------------------------------------------------------------------------------------------------
@@ -279,23 +294,28 @@ def _beard_density(shape: FaceShape, beard: str, x, y):
     wide = shape.mouth_half_width
     off_lips = np.maximum(smooth_step(1, 5, upper - y), smooth_step(1, 5, y - lower))
     off_lips = np.where(np.abs(x) > wide, 1, off_lips)
-    moustache_top = shape.nose_base_y + 9 + 0.10 * np.abs(x)
-    moustache = smooth_step(moustache_top, moustache_top + 7, y) * smooth_step(wide + 12, wide - 2, np.abs(x))
-    moustache = moustache * smooth_step(shape.mouth_y + 10, shape.mouth_y - 2, y)
+    moustache_top = shape.nose_base_y + 8 + 0.0065 * x**2
+    moustache = smooth_step(moustache_top, moustache_top + 8, y) * smooth_step(
+        wide + 10, wide - 12, np.abs(x)
+    )
+    moustache = moustache * smooth_step(shape.mouth_y + 12, shape.mouth_y - 4, y)
+    moustache = moustache * (1 - 0.5 * blob(x, y, 0, shape.nose_base_y + 12, 3.5, 10))
     if beard == "moustache":
         return moustache * off_lips
-    chin = smooth_step(shape.mouth_y + 6, shape.mouth_y + 20, y + 0.0 * x)
-    below_lip = 1 - 0.8 * blob_pair_beside_lip(shape, x, y)
+    chin = smooth_step(shape.mouth_y + 6, shape.mouth_y + 20, y)
+    below_lip = 1 - 0.8 * _bare_spots(shape, x, y)
     if beard == "goatee":
-        around = smooth_step(wide + 14, wide, np.abs(x)) * below_lip
+        reach = wide + 6 - 0.30 * np.clip(y - shape.mouth_y - 8, 0, None)
+        around = smooth_step(reach + 4, reach - 12, np.abs(x)) * below_lip
         return np.maximum(moustache, chin * around) * off_lips * _inside_head(shape, x, y, 4)
-    cheek_line = shape.nose_base_y + 22 - 0.0042 * (np.abs(x) - 40).clip(0) ** 2 * 2.4
-    cheeks = smooth_step(cheek_line, cheek_line + 16, y) * smooth_step(wide - 14, wide + 16, np.abs(x))
+    cheek_line = shape.nose_base_y + 20 - 0.010 * np.maximum(np.abs(x) - 40, 0) ** 2
+    fade = 34 if beard == "stubble" else 16
+    cheeks = smooth_step(cheek_line, cheek_line + fade, y) * smooth_step(wide - 14, wide + 16, np.abs(x))
     jaw = np.maximum(cheeks, chin * below_lip)
     return np.maximum(moustache, jaw) * off_lips * _inside_head(shape, x, y, 5 if beard == "full" else -3)
 
 
-def blob_pair_beside_lip(shape: FaceShape, x, y):
+def _bare_spots(shape: FaceShape, x, y):
     """The two bare spots below the corners of the lower lip."""
     return blob(np.abs(x), y, 22, shape.mouth_y + shape.lower_lip + 6, 9, 6)
 

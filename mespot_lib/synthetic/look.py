@@ -58,6 +58,7 @@ class Look:
     hair: Colour
     hair_style: str
     hairline_y: float
+    hairline_squareness: float  # exponent of the hairline's curve: 2.5 round, 5 square
     brow_strength: float
     beard: str
     glasses: str  # "none", "round", "square" or "half rim"
@@ -74,7 +75,7 @@ def draw_look(rng: np.random.Generator) -> Look:
     styles = _SHORT if masculinity > 0.5 else _LONG
     style = str(rng.choice(styles))
     hair_name = _draw_hair_colour(rng, tone, age)
-    direction = np.array([rng.uniform(-0.5, 0.5), rng.uniform(-0.6, -0.3), 1.0])
+    direction = np.array([rng.uniform(-0.65, 0.65), rng.uniform(-0.65, -0.35), 1.0])
     direction /= np.linalg.norm(direction)
     skin = _between(_SKIN_TONES, tone) * rng.uniform(0.96, 1.03, 3)
     lip_tint = np.array([0.78, 0.66, 0.92]) * rng.uniform(0.9, 1.02) * (1 - 0.06 * (1 - masculinity))
@@ -87,13 +88,14 @@ def draw_look(rng: np.random.Generator) -> Look:
         iris=_IRIS_COLOURS[_draw_iris(rng, tone)],
         hair=_HAIR_COLOURS[hair_name],
         hair_style=style,
-        hairline_y=float(rng.uniform(-122, -106)) - (14 if style == "receding" else 0),
-        brow_strength=float(rng.uniform(0.55, 0.8) + 0.15 * masculinity),
+        hairline_y=float(rng.uniform(-122, -106)) - (12 if style == "receding" else 0),
+        hairline_squareness=float(rng.uniform(2.6, 4.0) + masculinity),
+        brow_strength=float(rng.uniform(0.78, 0.9) + 0.1 * masculinity),
         beard=str(rng.choice(BEARDS, p=[0.4, 0.25, 0.1, 0.1, 0.15])) if masculinity > 0.5 else "none",
         glasses=str(rng.choice(["none", "round", "square", "half rim"], p=[0.7, 0.1, 0.1, 0.1])),
         freckles=int(rng.integers(20, 60) + (rng.random() < 0.2) * tone * 220),
         light=tuple(direction),
-        ambient=float(rng.uniform(0.45, 0.6)),
+        ambient=float(rng.uniform(0.38, 0.5)),
     )
 
 

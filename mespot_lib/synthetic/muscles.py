@@ -150,8 +150,8 @@ def _displacement(action_unit, side, shape, offset, width, x, y) -> np.ndarray:
                 + ((y - centre_y - offset[1]) / (push.sigma_y * width[1])) ** 2
             )
         )
-        if push.x > 40:  # lateral muscles end at the midline
-            strength = strength * smooth_step(-10, 12, x * side)
+        # The two sides share the midline, so that both together reach no further than one of them.
+        strength = strength * smooth_step(-12, 12, x * side)
         field[..., 0] += side * push.toward_x * strength
         field[..., 1] += push.toward_y * strength
     # Skin slides over the eyeball's surroundings, the eye itself is not dragged along.

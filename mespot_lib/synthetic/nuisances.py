@@ -48,12 +48,12 @@ def blinks(config: SyntheticConfig, seed: int) -> tuple[np.ndarray, np.ndarray, 
     while start < config.seconds_per_video - 0.4:
         closing, shut, opening = rng.uniform(0.06, 0.11), rng.uniform(0.01, 0.06), rng.uniform(0.12, 0.24)
         depth = 1.0 if rng.random() < 0.55 else rng.uniform(0.35, 0.9)  # about half of all blinks are partial
-        course = depth * time_course(
-            time_s, (start, start + closing, start + closing + shut, start + closing + shut + opening)
-        )
-        closure = np.maximum(closure, course)
-        helpers += rng.uniform(0.2, 0.7) * course
-        spans.append(Span("blink", start, start + closing + shut + opening))
+        end = start + closing + shut + opening
+        frames = slice(*np.searchsorted(time_s, (start, end)))
+        course = depth * time_course(time_s[frames], (start, start + closing, start + closing + shut, end))
+        closure[frames] = np.maximum(closure[frames], course)
+        helpers[frames] += rng.uniform(0.2, 0.7) * course
+        spans.append(Span("blink", start, end))
         start += 0.35 + rng.gamma(1.5, pause_s / 1.5)
     return closure, helpers, spans
 
@@ -62,14 +62,12 @@ def gaze(config: SyntheticConfig, seed: int) -> np.ndarray:
     """Shift of the irises (T, 2) in u: fixations with saccades of 45 ms between them, and jitter."""
     rng = stream(seed, "gaze")
     time_s = frame_times(config)
-    path = np.zeros((time_s.size, 2))
-    now_s, place = 0.0, np.zeros(2)
+    now_s, knots_s, places = 0.0, [0.0], [np.zeros(2)]
     while config.fixations_per_s > 0 and now_s < config.seconds_per_video:
         now_s += 0.2 + rng.gamma(1.5, 1 / config.fixations_per_s / 1.5)
-        target = rng.normal(0, (2.6, 1.3)).clip((-6, -3), (6, 3))
-        share = np.clip((time_s - now_s) / 0.045, 0, 1)[:, None]
-        path += (target - place) * share
-        place = target
+        knots_s += [now_s, now_s + 0.045]
+        places += [places[-1], rng.normal(0, (2.6, 1.3)).clip((-6, -3), (6, 3))]
+    path = np.stack([np.interp(time_s, knots_s, across) for across in np.transpose(places)], 1)
     return path + 0.08 * _wander(rng, config, 0.5, 2)
 
 

@@ -18,7 +18,7 @@ from mespot_lib.synthetic import eyes
 from mespot_lib.synthetic.backdrop import paint_backdrop
 from mespot_lib.synthetic.brushes import BOTTOM, LEFT, PAINT_SCALE, RIGHT, TOP
 from mespot_lib.synthetic.config import SyntheticConfig, stream
-from mespot_lib.synthetic.geometry import SIDES, lid_landmarks
+from mespot_lib.synthetic.geometry import SIDES, place_lids
 from mespot_lib.synthetic.identity import Identity
 from mespot_lib.synthetic.mouth import draw_mouth
 from mespot_lib.synthetic.muscles import FIELD_STEP, FURROW_STEP, look_up
@@ -30,6 +30,7 @@ _COARSE_PX = 2  # smooth maps are computed at every second pixel and interpolate
 _MEAN_DEPTH_U = 50.0  # the head turns about a point this deep
 _PLATE_MARGIN_PX = 128
 _NOISE_FLOOR, _NOISE_PER_LEVEL = 0.4, 0.006  # variance relative to that of mid grey, by grey level
+_GLASSES_REACH_U = (160.0, 50.0, 60.0)  # to both sides, above and below the inner eye corners
 _GREY_WEIGHTS = np.float32([0.114, 0.587, 0.299])
 
 
@@ -112,24 +113,20 @@ def render_frames(
 
 def draw_planes(stage: Stage, state: FrameState) -> np.ndarray:
     """Draw one frame without noise: float32 (planes, H, W), grey levels."""
-    identity, planes = stage.identity, len(stage.backdrop)
+    identity = stage.identity
     inverse = _inverse_similarity(stage, state)
     turned, source, face = _coarse_maps(stage, state, inverse)
     furrows = look_up(identity.muscles.shade(state.muscles), *source, FURROW_STEP)
     light = _to_full(furrows, stage)
 
     map_x, map_y = _full_map(stage, inverse, source, face)
-    layers = _sample(stage.painting, map_x, map_y)
-    image = np.empty((planes, stage.height, stage.width), np.float32)
-    alpha = layers[planes]
-    _blend(image, layers, light, alpha, stage.backdrop)
+    *layers, alpha = _sample(stage.painting, map_x, map_y)
+    image = _blend(layers, alpha, light, stage.backdrop)
     _draw_eyes(image, stage, state, map_x, map_y)
     if state.mouth > 0:
         _draw_mouth(image, stage, state, inverse)
     if stage.worn is not None:
-        worn = _sample(stage.worn, *_full_map(stage, inverse, turned, face))
-        image *= 1 - worn[planes] * np.float32(1 / 255)
-        image += worn[:planes]
+        _put_on(image, stage, state, *_full_map(stage, inverse, turned, face))
     image *= np.float32(state.gain)
     return image
 
@@ -157,9 +154,7 @@ def develop(stage: Stage, planes: np.ndarray, rng: np.random.Generator) -> np.nd
 def landmarks_px(stage: Stage, state: FrameState) -> np.ndarray:
     """Return the places of the 68 landmarks in pixels, float32 (68, 2)."""
     identity = stage.identity
-    at_rest = identity.landmarks.copy()
-    for index, place in lid_landmarks(identity.shape, state.opening, state.raised).items():
-        at_rest[index] = place
+    at_rest = place_lids(identity.landmarks, identity.shape, state.opening, state.raised)
     field = identity.muscles.field(state.muscles, state.mouth)
     moved = at_rest
     for _ in range(8):  # fixed point of q = P + D(q); converges because the gradient of D stays below .9
@@ -268,13 +263,26 @@ def _sample(painting: np.ndarray, map_x, map_y) -> list[np.ndarray]:
     return [plane.astype(np.float32) for plane in cv2.split(sampled)]
 
 
-def _blend(image, layers, light, alpha, backdrop) -> None:
-    """Write the lit, premultiplied layers over the backdrop into `image` (planes, H, W)."""
+def _blend(layers, alpha, light, backdrop) -> np.ndarray:
+    """Premultiplied layers in their light over the backdrop (planes, H, W)."""
     behind = alpha * np.float32(-1 / 255)
     behind += 1
-    for plane, layer, wall in zip(image, layers, backdrop, strict=False):
-        np.multiply(wall, behind, out=plane)
+    image = backdrop * behind
+    for plane, layer in zip(image, layers, strict=True):
         layer *= light
+        plane += layer
+    return image
+
+
+def _put_on(image, stage: Stage, state: FrameState, map_x, map_y) -> None:
+    """Composite the glasses over the frame."""
+    box = _box(stage, _similarity(stage, state, np.zeros((1, 2)))[0], *_GLASSES_REACH_U)
+    if box is None:
+        return
+    *layers, alpha = _sample(stage.worn, map_x[box], map_y[box])
+    behind = 1 - alpha * np.float32(1 / 255)
+    for plane, layer in zip(image[(slice(None), *box)], layers, strict=True):
+        plane *= behind
         plane += layer
 
 

@@ -70,13 +70,13 @@ def _skull(shape, x, y):
     across = np.clip(np.abs(x) / (half_width(shape, y) + 10), 0, 1)
     middle = 20.0
     along = np.where(y > middle, (y - middle) / (shape.chin_y + 16 - middle), (middle - y) / (middle + 225))
-    return 88 * np.sqrt(1 - across**2.3) * np.sqrt(np.clip(1 - np.abs(along) ** 2.2, 0, 1))
+    return 88 * np.sqrt(1 - across**2.15) * np.sqrt(np.clip(1 - np.abs(along) ** 2.2, 0, 1))
 
 
 def _nose(shape, x, y):
     tip, base, wing = shape.nose_tip_y, shape.nose_base_y, shape.nose_half_width
     along = smooth_step(-22, tip, y)
-    ridge = 19 * along * (1 - smooth_step(tip, base + 8, y))
+    ridge = 20 * along * (1 - smooth_step(tip - 2, base + 12, y))
     nose = ridge * np.exp(-0.5 * np.abs(x / (8 + 5 * smooth_step(5, tip, y))) ** 2.0)
     nose = nose + 8 * blob(x, y, 0, tip, 12, 10)
     nose += 8.5 * blob_pair(x, y, 0.64 * wing, base - 9, 7.5, 8)  # wings
@@ -85,7 +85,7 @@ def _nose(shape, x, y):
 
 def _eye_region(shape, look, x, y):
     middle = (shape.eye_inner_x + shape.eye_outer_x) / 2
-    region = -9 * blob_pair(x, y, middle - 4, -8, 30, 16)
+    region = -11 * blob_pair(x, y, middle - 5, -8, 30, 16)
     region += 3.2 * blob_pair(x, y, middle, 0, 24, 12)  # the eyeball bulges under the lids
     region += 4 * blob_pair(x, y, 54, shape.brow_y + 12, 36, 9)  # brow ridge
     region -= (1.2 + 1.8 * look.age) * blob_pair(x, y, 42, 19, 16, 5)  # groove under the eye
@@ -138,12 +138,12 @@ def _illumination(height, look: Look):
     """Light that leaves the skin (H, W, 3), relative; shadows are warmer because light wanders under the skin."""
     slope_x, slope_y, facing = _normals(height)
     toward = (-slope_x * look.light[0] - slope_y * look.light[1] + look.light[2]) * facing
-    wrapped = np.clip((toward + 0.25) / 1.25, 0, None)
-    sky = 0.72 + 0.28 * facing - 0.18 * slope_y * facing * -1.0
+    wrapped = np.clip((toward + 0.2) / 1.2, 0, None)
+    sky = 0.66 + 0.34 * facing + 0.16 * slope_y * facing  # more light from above than from below
     cavity = np.zeros_like(height)
-    for sigma, weight in ((5, 0.030), (14, 0.016)):
+    for sigma, weight in ((5, 0.045), (14, 0.026)):
         cavity += weight * np.clip(soften(height, sigma) - height, 0, 6)
-    light = (look.ambient * sky + (1 - look.ambient) * 1.18 * wrapped) * (1 - np.clip(cavity, 0, 0.45))
+    light = (look.ambient * sky + (1 - look.ambient) * 1.22 * wrapped) * (1 - np.clip(cavity, 0, 0.5))
     light = np.clip(light, 0.05, 1.4)[..., None]
     return light ** np.array([1.22, 1.12, 0.96], np.float32)
 
@@ -242,6 +242,6 @@ def _wrinkles(shape: FaceShape, look: Look, x, y):
     ends = smooth_step(shape.nose_base_y - 18, shape.nose_base_y + 2, y)
     ends = ends * (1 - smooth_step(shape.mouth_y - 8, shape.mouth_y + 8, y))
     keep *= 1 - (0.015 + 0.08 * look.age**1.3) * np.exp(-0.5 * (fold / 2.4) ** 2) * ends
-    bag = y - 21 - 0.006 * (np.abs(x) - 52) ** 2 * -1
+    bag = y - 21 + 0.006 * (np.abs(x) - 52) ** 2
     keep *= 1 - 0.07 * look.age * np.exp(-0.5 * (bag / 1.6) ** 2) * smooth_step(24, 8, np.abs(np.abs(x) - 48))
     return keep
