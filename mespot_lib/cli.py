@@ -1,0 +1,240 @@
+"""The `mespot` command.
+
+Each command is a few calls into the library, imported only when the command runs, so that `mespot --help` is quick.
+What a user can put right (a malformed file, an unknown name) is one line on standard error and exit code 2.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import mespot_lib
+
+app = typer.Typer(
+    help="Spot facial micro- and macro-expressions in long videos: data, runs, scores, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DEFAULT_DATASETS = "synthetic_casme2,synthetic_samm_lv"
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes at work at the same time.")]
+
+
+def _explain(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn the library's own errors and those of the file system into one line and exit code 2."""
+
+    @functools.wraps(command)
+    def explained(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            own = type(error).__module__.startswith("mespot_lib")
+            if not own and not isinstance(error, OSError):
+                raise  # a fault of the program, not of its input: the traceback is wanted
+            typer.echo(f"mespot: {error}", err=True)
+            raise typer.Exit(2) from None
+
+    return explained
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(mespot_lib.__version__)
+        raise typer.Exit
+
+
+@app.command()
+@_explain
+def score(
+    truth: Annotated[Path, typer.Option(help="CSV with the columns video, kind, onset, offset.")],
+    spotted: Annotated[Path, typer.Option(help="CSV with the same columns; may add score.")],
+    profile: Annotated[str, typer.Option(help="Rule of counting.")] = "megc",
+    t_eval: Annotated[float, typer.Option(help="Smallest intersection over union of a hit.")] = 0.5,
+    by: Annotated[str, typer.Option(help="`video`: also the counts of every video.")] = "",
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="A video in one file only has no interval in the other.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score spotted intervals against true ones."""
+    from mespot_lib import metrics
+    from mespot_lib.interval import read_intervals
+
+    if by not in ("", "video"):
+        raise metrics.MetricError(f"--by {by!r} is unknown; known: video")
+    result = metrics.score(read_intervals(truth), read_intervals(spotted), t_eval, profile, allow_missing)
+    record = {"profile": profile, "t_eval": t_eval, **result.as_dict()}
+    videos = {video: one.as_dict() for video, one in result.videos.items()} if by else {}
+    if as_json:
+        typer.echo(json.dumps(record | ({"videos": videos} if by else {}), indent=2))
+        return
+    typer.echo(f"profile {profile}, IoU at least {t_eval:g}, {len(result.videos)} videos\n")
+    width = max([8, *map(len, videos)])
+    typer.echo(f"{'':<{width}}  kind       TP   FP   FN  precision  recall     F1")
+    for video, parts in [*videos.items(), ("all", result.as_dict())]:
+        for part, counts in parts.items():
+            typer.echo(f"{video:<{width}}  {part:<8}{_counts_text(counts)}")
+
+
+def _counts_text(counts: Mapping[str, float]) -> str:
+    whole = "".join(f"{counts[name]:>5}" for name in ("tp", "fp", "fn"))
+    return f"{whole}{counts['precision']:>11.3f}{counts['recall']:>8.3f}{counts['f1']:>7.3f}"
+
+
+@app.command()
+@_explain
+def synth(
+    datasets: Annotated[str, typer.Argument(help="Names, separated by commas.")] = DEFAULT_DATASETS,
+    root: Annotated[Path | None, typer.Option(help="Folder to draw into; one dataset only.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Draw synthetic datasets, unless they are there already."""
+    from mespot_lib.catalogue import dataset_root
+    from mespot_lib.manifest import DatasetError
+    from mespot_lib.synthetic.write import draw_dataset
+
+    names = _names(datasets)
+    if root and len(names) != 1:
+        raise DatasetError("--root is for one dataset; name one")
+    for name in names:
+        typer.echo(f"{name}: {draw_dataset(name, root or dataset_root(name), workers)}")
+
+
+@app.command()
+@_explain
+def manifest(
+    dataset: Annotated[str, typer.Argument(help="Name of a dataset of data_manifests/.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Where the dataset lies, if not at its usual place.")
+    ] = None,
+    policy: Annotated[str | None, typer.Option(help="Fix policy of the labels.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write dataset.json, videos.csv, events.csv to.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a dataset, list what was counted and repaired, and write its manifest."""
+    from mespot_lib.catalogue import load_dataset
+    from mespot_lib.manifest import write_manifest
+
+    found = load_dataset(dataset, root, policy)
+    repairs = found.repairs()
+    if out:
+        write_manifest(found, out)
+    if as_json:
+        lines = json.loads(repairs.to_json(orient="records"))
+        record = {"dataset": dataset, "digest": found.digest(), "counts": found.counts(), "repairs": lines}
+        typer.echo(json.dumps(record, indent=2))
+        return
+    for name, value in found.counts().items():
+        typer.echo(f"{name:<16}{value:>8}")
+    typer.echo(f"\n{len(repairs)} repairs and remarks, policy {found.descriptor['fix_policy']}")
+    if len(repairs):
+        typer.echo(repairs.to_string(index=False, na_rep=""))
+
+
+@app.command()
+@_explain
+def sweep(
+    methods: Annotated[str, typer.Option(help="Names, separated by commas, or `all`.")] = "all",
+    datasets: Annotated[str, typer.Option(help="Names, separated by commas.")] = DEFAULT_DATASETS,
+    folds: Annotated[
+        str, typer.Option(help="`all`, the first so many, or names separated by commas.")
+    ] = "all",
+    profile: Annotated[str, typer.Option(help="Size of the methods: quick or paper.")] = "quick",
+    seeds: Annotated[str, typer.Option(help="Whole numbers, separated by commas.")] = "0",
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", help="name=value, a notebook parameter.")
+    ] = None,
+    workers: Workers = 2,
+) -> None:
+    """Execute notebooks over datasets and folds; what is finished is skipped."""
+    raise typer.Exit(_sweep(methods, datasets, folds, profile, seeds, parameter or [], workers))
+
+
+def _sweep(
+    methods: str, datasets: str, folds: str, profile: str, seeds: str, parameters: list[str], workers: int
+) -> int:
+    """Execute and print a summary; return the exit code, 1 if a run failed."""
+    from mespot_lib import sweep as sweeping
+    from mespot_lib.catalogue import load_dataset
+    from mespot_lib.runs import NOTEBOOKS
+
+    manifests = {name: load_dataset(name) for name in _names(datasets)}
+    chosen = list(NOTEBOOKS) if methods == "all" else _names(methods)
+    jobs = sweeping.plan(chosen, manifests, folds, profile, _whole_numbers(seeds), _parameters(parameters))
+    summary = sweeping.sweep(jobs, workers)
+    typer.echo(str(summary))
+    for message in summary.failed.values():
+        typer.echo(f"failed: {message}", err=True)
+    return 1 if summary.failed else 0
+
+
+@app.command()
+@_explain
+def report(as_json: Json = False) -> None:
+    """Pool the finished runs over folds and write reports/report.html."""
+    from mespot_lib.report import write_report
+
+    page, table, problems = write_report()
+    _print_report(page, table, problems, as_json)
+
+
+def _print_report(page: Path, table: list[dict[str, Any]], problems: list[str], as_json: bool) -> None:
+    from mespot_lib.results import table_text
+
+    for problem in problems:
+        typer.echo(f"not shown: {problem}", err=True)
+    if as_json:
+        typer.echo(json.dumps(table, indent=2))
+        return
+    typer.echo(table_text(table) if table else "no finished run yet; `mespot reproduce` makes some")
+    typer.echo(f"\n{page}")
+
+
+@app.command()
+@_explain
+def reproduce(workers: Workers = 2) -> None:
+    """Draw the synthetic datasets, run every method on every fold of them, write the report."""
+    from mespot_lib.report import write_report
+
+    code = _sweep("all", DEFAULT_DATASETS, "all", "quick", "0", [], workers)
+    _print_report(*write_report(), as_json=False)
+    raise typer.Exit(code)
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _whole_numbers(text: str) -> list[int]:
+    from mespot_lib.runs import RunError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise RunError(f"--seeds must be whole numbers separated by commas, got {text!r}") from None
+
+
+def _parameters(texts: list[str]) -> dict[str, Any]:
+    """Return name=value pairs; a value is read as JSON where it is that, else as text."""
+    from mespot_lib.runs import RunError
+
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise RunError(f"-p must be name=value, got {text!r}")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
