@@ -6,7 +6,7 @@ What a user can put right (a malformed file, an unknown name) is one line on sta
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -157,24 +157,31 @@ def sweep(
     workers: Workers = 2,
 ) -> None:
     """Execute notebooks over datasets and folds; what is finished is skipped."""
-    raise typer.Exit(_sweep(methods, datasets, folds, profile, seeds, parameter or [], workers))
+    parameters = _parameters(parameter or [])
+    if fix_policy:
+        parameters["fix_policy"] = fix_policy
+    raise typer.Exit(_sweep(methods, datasets, folds, profile, _whole_numbers(seeds), parameters, workers))
 
 
 def _sweep(
-    methods: str, datasets: str, folds: str, profile: str, seeds: str, parameters: list[str], workers: int
+    methods: str,
+    datasets: str,
+    folds: str = "all",
+    profile: str = "quick",
+    seeds: Sequence[int] = (0,),
+    parameters: Mapping[str, Any] | None = None,
+    workers: int = 2,
 ) -> int:
     """Execute and print a summary; return the exit code, 1 if a run failed."""
     from mespot_lib import sweep as sweeping
     from mespot_lib.catalogue import load_dataset
     from mespot_lib.runs import NOTEBOOKS
 
-    manifests = {name: load_dataset(name) for name in _names(datasets)}
+    policy = (parameters or {}).get("fix_policy")
+    manifests = {name: load_dataset(name, policy=policy) for name in _names(datasets)}
     chosen = list(NOTEBOOKS) if methods == "all" else _names(methods)
-    jobs = sweeping.plan(chosen, manifests, folds, profile, _whole_numbers(seeds), _parameters(parameters))
-    summary = sweeping.sweep(jobs, workers)
+    summary = sweeping.sweep(sweeping.plan(chosen, manifests, folds, profile, seeds, parameters), workers)
     typer.echo(str(summary))
-    for message in summary.failed.values():
-        typer.echo(f"failed: {message}", err=True)
     return 1 if summary.failed else 0
 
 
@@ -182,14 +189,14 @@ def _sweep(
 @_explain
 def report(as_json: Json = False) -> None:
     """Pool the finished runs over folds and write reports/report.html."""
-    from mespot_lib.report import write_report
+    from mespot_lib.page import write_report
 
     page, table, problems = write_report()
     _print_report(page, table, problems, as_json)
 
 
 def _print_report(page: Path, table: list[dict[str, Any]], problems: list[str], as_json: bool) -> None:
-    from mespot_lib.results import table_text
+    from mespot_lib.report import table_text
 
     for problem in problems:
         typer.echo(f"not shown: {problem}", err=True)
@@ -204,9 +211,9 @@ def _print_report(page: Path, table: list[dict[str, Any]], problems: list[str], 
 @_explain
 def reproduce(workers: Workers = 2) -> None:
     """Draw the synthetic datasets, run every method on every fold of them, write the report."""
-    from mespot_lib.report import write_report
+    from mespot_lib.page import write_report
 
-    code = _sweep("all", DEFAULT_DATASETS, "all", "quick", "0", [], workers)
+    code = _sweep("all", DEFAULT_DATASETS, workers=workers)
     _print_report(*write_report(), as_json=False)
     raise typer.Exit(code)
 

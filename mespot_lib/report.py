@@ -1,261 +1,216 @@
-"""The report: all finished runs as a table, figures and one page.
+"""The report in numbers: finished runs pooled over folds, one row for each method, dataset and kind.
 
-reports/report.html          one page, nothing loaded from outside
-reports/report/results.csv   the rows of the table with their protocol; results.json has the same
-reports/report/<dataset>.svg the figures of the page
+Runs belong together only if they agree in everything but the fold: dataset, method, profile, seed, parameters, honest
+or oracle, evaluation, and also content of the dataset and version of the code. Where there are several of the latter
+two, the one with the newest run is taken, and the rest is counted as left out.
 """
 
-import base64
-import csv
-import html
-import io
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from mespot_lib import places
-from mespot_lib.metrics import PARTS, Counts
-from mespot_lib.results import Pooled, pool_results, protocol_text, row_of, rows
-from mespot_lib.runs import scan_results
+from mespot_lib.interval import Interval
+from mespot_lib.metrics import (
+    PARTS,
+    Chance,
+    Counts,
+    Score,
+    bootstrap_f1,
+    boundary_errors_ms,
+    chance,
+    fp_per_minute,
+    pool,
+)
+from mespot_lib.runs import Result
 
+CHANCE_DRAWS = 1000
 
-def write_report(reports_root: str | Path | None = None) -> tuple[Path, list[dict[str, Any]], list[str]]:
-    """Write page, tables and figures from the runs that are there.
-
-    Returns
-    -------
-    (path of the page, rows of the table, one line for each run folder that could not be read)
-    """
-    root = Path(reports_root) if reports_root else places.reports_root()
-    results, problems = scan_results(root)
-    pooled = pool_results(results)
-    table = rows(pooled)
-    folder = root / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-    _write_csv(folder / "results.csv", table)
-    sections = []
-    for dataset in dict.fromkeys(one.record["dataset"] for one in pooled):
-        here = [one for one in pooled if one.record["dataset"] == dataset]
-        figure = _strip_plot(here)
-        (folder / f"{dataset}.svg").write_bytes(figure)
-        sections.append(_section(dataset, here, figure))
-    failed = sorted(
-        path.parent.relative_to(root) for path in (root / "runs" / "failed").glob("*/*/*/notebook.ipynb")
-    )
-    page = root / "report.html"
-    page.write_text(_page(sections, problems, [path.as_posix() for path in failed]), encoding="utf-8")
-    return page, table, problems
+# Runs of one line agree in these ...
+_PROTOCOL = (
+    "dataset",
+    "method",
+    "profile",
+    "seed",
+    "parameters",
+    "selection",
+    "evaluation",
+    "t_eval",
+    "fold_rule",
+)
+# ... and in these, of which the newest is taken.
+_VERSION = ("code_version", "manifest_digest", "fix_policy")
 
 
-def _write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    if table:
-        writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row | {"parameters": json.dumps(row["parameters"])} for row in table)
-    path.write_text(text.getvalue(), encoding="utf-8", newline="")
+@dataclass(frozen=True)
+class Pooled:
+    """Results of one method on one dataset, as many folds as there are; `left_out` counts runs of older versions."""
 
+    results: Sequence[Result]
+    left_out: int = 0
 
-def _strip_plot(pooled: Sequence[Pooled]) -> bytes:
-    """Draw F1 of every subject, the pooled F1 with its interval, and chance; one panel per kind. Return SVG."""
-    import matplotlib
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """Return the record of one run: good for all that the runs have in common."""
+        return self.results[0].record
 
-    from mespot_lib import viz
+    @property
+    def n_folds(self) -> int:
+        """Return how many folds the dataset has; `len(results)` of them are done."""
+        return self.record["n_folds"]
 
-    style = viz.STYLE | {"svg.hashsalt": "mespot", "font.size": 9}
-    with matplotlib.rc_context(style):
-        # a figure of its own, not pyplot's: no window, no state left behind
-        figure = matplotlib.figure.Figure(figsize=(10.6, 1.15 + 0.62 * len(pooled)), layout="constrained")
-        axes = figure.subplots(1, len(PARTS), sharex=True, sharey=True)
-        for ax, part in zip(axes, ("MaE", "ME", "overall"), strict=True):
-            _draw_strips(ax, pooled, part, viz.KIND_COLOURS.get(part, "#333333"))
-        axes[0].set_yticks(range(len(pooled)), [_label(one) for one in pooled])
-        axes[0].set_ylim(len(pooled) - 0.4, -0.6)
-        axes[0].set_xlim(-0.03, 1.03)
-        out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    @cached_property
+    def truth(self) -> dict[str, list[Interval]]:
+        """Return the true intervals of all videos."""
+        return {video: spans for result in self.results for video, spans in result.truth.items()}
 
+    @cached_property
+    def spotted(self) -> dict[str, list[Interval]]:
+        """Return the spotted intervals of all videos."""
+        return {video: spans for result in self.results for video, spans in result.spotted.items()}
 
-def _draw_strips(ax: Any, pooled: Sequence[Pooled], part: str, colour: str) -> None:
-    rng = np.random.default_rng(0)  # where dots of equal F1 land
-    for y, one in enumerate(pooled):
-        # a subject without any true or spotted interval of this kind has no F1
-        each = [s[part].f1 for s in one.subjects.values() if s[part] != Counts()]
-        ax.scatter(
-            each, y + rng.uniform(-0.16, 0.16, len(each)), s=16, color=colour, alpha=0.35, linewidths=0
+    @cached_property
+    def subjects(self) -> dict[str, Score]:
+        """Return the score of each subject."""
+        subject = {video["video"]: video["subject"] for video in self._videos}
+        return pool({v: one for result in self.results for v, one in result.score.videos.items()}, subject)
+
+    @cached_property
+    def score(self) -> Score:
+        """Return the counts of all folds together."""
+        each = self.subjects.values()
+        return Score(sum((s.ME for s in each), Counts()), sum((s.MaE for s in each), Counts()))
+
+    @cached_property
+    def chance(self) -> dict[str, Chance]:
+        """Return what the same amount of intervals at random places scores."""
+        lengths = {video["video"]: video["frames"] for video in self._videos}
+        return chance(self.spotted, self.truth, lengths, CHANCE_DRAWS, t_eval=self.record["t_eval"])
+
+    def interval(self, part: str) -> tuple[float, float]:
+        """Return the subject-bootstrap 95 % interval of F1 of "ME", "MaE" or "overall"."""
+        return bootstrap_f1([one[part] for one in self.subjects.values()])
+
+    def error_ms(self, part: str) -> tuple[float, float] | None:
+        """Return the median distance of matched onsets and offsets in ms, None without a match."""
+        kinds = ("ME", "MaE") if part == "overall" else (part,)
+        truth, spotted = (
+            {video: [span for span in spans if span.kind in kinds] for video, spans in side.items()}
+            for side in (self.truth, self.spotted)
         )
-        low, high = one.interval(part)
-        ax.plot([low, high], [y, y], color=colour, linewidth=2.5, solid_capstyle="round")
-        ax.plot(one.score[part].f1, y, "o", color=colour, markersize=7, markeredgecolor="white")
-        ax.vlines(
-            one.chance[part].high, y - 0.3, y + 0.3, color="#7F7F7F", linestyle=(0, (2, 1.5)), linewidth=1.2
-        )
-    ax.set_title("all expressions" if part == "overall" else part, color=colour)
-    ax.set_xlabel("F1")
-    ax.grid(axis="x", color="#E5E5E5", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.tick_params(axis="y", length=0)
+        fps = {video["video"]: video["fps"] for video in self._videos}
+        errors = boundary_errors_ms(truth, spotted, fps, self.record["t_eval"])
+        return tuple(np.median(np.abs(errors), axis=0).tolist()) if len(errors) else None
+
+    @property
+    def seconds_of_video(self) -> float:
+        """Return how long the videos are together."""
+        return sum(video["frames"] / video["fps"] for video in self._videos)
+
+    @property
+    def _videos(self) -> list[Mapping[str, Any]]:
+        return [video for result in self.results for video in result.record["videos"]]
 
 
-def _label(one: Pooled) -> str:
-    record = one.record
-    oracle = ", oracle" if record["selection"] == "oracle" else ""
-    changed = "".join(f", {name}={value}" for name, value in record["parameters"].items())
-    seed = f", seed {record['seed']}" if record["seed"] else ""
-    return f"{record['method']} ({record['profile']}{seed}{changed}{oracle})"
+def pool_results(results: Iterable[Result]) -> list[Pooled]:
+    """Group runs that differ in the fold only, in the order of dataset, method, profile and seed."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(_agreement(result, _PROTOCOL), []).append(result)
+    return [_newest_version(groups[key]) for key in sorted(groups)]
 
 
-def _section(dataset: str, pooled: Sequence[Pooled], figure: bytes) -> str:
-    record = pooled[0].record
-    videos = {video for one in pooled for video in one.truth}
-    events = {kind: max(one.score[kind].tp + one.score[kind].fn for one in pooled) for kind in ("ME", "MaE")}
-    badge = '<span class="badge">synthetic data</span>' if record["synthetic"] else ""
-    remark = (
-        "<p class=warning>Drawn faces with planted expressions: these figures test the methods and this software. "
-        "They say nothing about the recorded dataset whose layout the files imitate.</p>"
-        if record["synthetic"]
-        else ""
-    )
-    lines = "".join(_table_lines(one) for one in pooled)
-    picture = base64.b64encode(figure).decode()
-    subjects = max(len(one.subjects) for one in pooled)
-    return f"""
-<section>
-<h2>{html.escape(dataset)} {badge}</h2>
-{remark}
-<p class=protocol>{html.escape(protocol_text(row_of(pooled[0], "overall")))} ·
-{len(videos)} videos of {subjects} subjects · {events["ME"]} ME, {events["MaE"]} MaE</p>
-<div class=scroll><table>
-<thead><tr><th>method<th>kind<th>TP<th>FP<th>FN<th>precision<th>recall<th>F1<th class=spark>0 <i>F1</i> 1
-<th>95 % interval<th>chance F1<br><small>mean, 97.5 %</small><th>FP/min
-<th>onset, offset<br><small>median error, ms</small></tr></thead>
-{lines}
-</table></div>
-<figure><img alt="F1 of every subject of {html.escape(dataset)}" src="data:image/svg+xml;base64,{picture}">
-<figcaption>Every pale dot is one subject. Large dot and line: all subjects pooled, with the 95 % interval that drawing
-the subjects again gives. Dashed: what 97.5 % of random placements of as many intervals stay below.</figcaption>
-</figure></section>"""
+def _agreement(result: Result, names: Sequence[str]) -> str:
+    return json.dumps([result.record[name] for name in names], sort_keys=True)
 
 
-def _table_lines(one: Pooled) -> str:
-    record, first = one.record, True
-    cost = f"{np.mean([r.record['seconds'] for r in one.results]):.0f} s per fold"
-    memory = [r.record["peak_memory_mb"] for r in one.results if r.record["peak_memory_mb"] is not None]
-    cost += f", {max(memory):.0f} MB at most" if memory else ""
-    parts = [
-        f"{len(one.results)} of {one.n_folds} folds",
-        f"size {record['profile']}",
-        f"seed {record['seed']}",
-        *(f"{name} = {value}" for name, value in record["parameters"].items()),
-        "thresholds from other subjects"
-        if record["selection"] == "honest"
-        else "<b>oracle: saw the held-out truth</b>",
-        f"code {record['code_version']}",
-        cost,
-    ]
-    if one.left_out:
-        parts.append(f"{one.left_out} runs of older code or data left out")
-    notes = "<br>".join(part if part.startswith("<b>") else html.escape(part) for part in parts)
-    lines = []
-    for part in ("MaE", "ME", "overall"):
-        row = row_of(one, part)
-        head = (
-            f"<th rowspan=3 class=method>{html.escape(record['method'])}<small>{notes}</small>"
-            if first
-            else ""
-        )
-        errors = (
-            "–"
-            if row["onset_error_ms"] is None
-            else f"{row['onset_error_ms']:.0f}, {row['offset_error_ms']:.0f}"
-        )
-        lines.append(
-            f'<tr class="{part}">{head}<td class=kind>{part}'
-            f"<td>{row['tp']}<td>{row['fp']}<td>{row['fn']}"
-            f"<td>{row['precision']:.3f}<td>{row['recall']:.3f}<td class=f1>{row['f1']:.3f}"
-            f"<td class=spark>{_spark(row)}<td>{row['ci_low']:.3f} – {row['ci_high']:.3f}"
-            f"<td>{row['chance_f1']:.3f}, {row['chance_ci_high']:.3f}<td>{row['fp_per_minute']:.2f}<td>{errors}"
-        )
-        first = False
-    return f"<tbody>{''.join(lines)}</tbody>"
+def _newest_version(results: Sequence[Result]) -> Pooled:
+    newest = max(results, key=lambda result: result.record["finished"])
+    same = [result for result in results if _agreement(result, _VERSION) == _agreement(newest, _VERSION)]
+    return Pooled(sorted(same, key=lambda result: result.record["fold"]), len(results) - len(same))
 
 
-def _spark(row: Mapping[str, Any]) -> str:
-    """Return a drawing of one line of text: F1 as a dot, its interval as a line, chance as a dashed tick."""
-    x = {name: 4 + 112 * row[name] for name in ("f1", "ci_low", "ci_high", "chance_ci_high")}
+def rows(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """Return one row per method, dataset and kind (ME, MaE, overall): counts, ratios, uncertainty, chance, protocol."""
+    return [row_of(one, part) for one in pool_results(results) for part in PARTS]
+
+
+def row_of(one: Pooled, part: str) -> dict[str, Any]:
+    """Return the row of "ME", "MaE" or "overall"."""
+    record, counts = one.record, one.score[part]
+    low, high = one.interval(part)
+    errors = one.error_ms(part)
+    return {
+        "dataset": record["dataset"],
+        "method": record["method"],
+        "profile": record["profile"],
+        "kind": part,
+        "folds": len(one.results),
+        "n_folds": one.n_folds,
+        **counts.as_dict(),
+        "ci_low": low,
+        "ci_high": high,
+        "chance_f1": one.chance[part].f1,
+        "chance_ci_high": one.chance[part].high,
+        "fp_per_minute": fp_per_minute(counts, one.seconds_of_video),
+        "onset_error_ms": errors[0] if errors else None,
+        "offset_error_ms": errors[1] if errors else None,
+        "seed": record["seed"],
+        "parameters": dict(record["parameters"]),
+        "selection": record["selection"],
+        "synthetic": record["synthetic"],
+        "fix_policy": record["fix_policy"],
+        "fold_rule": record["fold_rule"],
+        "evaluation": record["evaluation"],
+        "t_eval": record["t_eval"],
+        "code_version": record["code_version"],
+    }
+
+
+def table(rows: Sequence[Mapping[str, Any]], **only: Any) -> pd.DataFrame:
+    """Return rows as a table to look at, rounded; `only` selects, for instance `method="zhang2020"`."""
+    chosen = [row for row in rows if all(row[name] == value for name, value in only.items())]
+    return pd.DataFrame([_cells(row) for row in chosen], columns=list(_cells(rows[0])) if rows else None)
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    changed = "".join(f", {name}={value}" for name, value in row["parameters"].items())
+    oracle = ", oracle" if row["selection"] == "oracle" else ""
+    return {
+        "dataset": row["dataset"],
+        "method": f"{row['method']}{changed}{oracle}",
+        "size": row["profile"],
+        "seed": row["seed"],
+        "kind": row["kind"],
+        "folds": f"{row['folds']} of {row['n_folds']}",
+        "TP": row["tp"],
+        "FP": row["fp"],
+        "FN": row["fn"],
+        **{name: f"{row[name]:.3f}" for name in ("precision", "recall")},
+        "F1": f"{row['f1']:.3f}",
+        "95 %": f"{row['ci_low']:.3f}-{row['ci_high']:.3f}",
+        "chance": f"{row['chance_f1']:.3f}",
+    }
+
+
+def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows for the terminal: a table for each dataset, its protocol above."""
+    blocks = []
+    for dataset in dict.fromkeys(row["dataset"] for row in rows):
+        here = table(rows, dataset=dataset).drop(columns="dataset")
+        first = next(row for row in rows if row["dataset"] == dataset)
+        label = "synthetic data, " if first["synthetic"] else ""
+        blocks.append(f"{dataset} ({label}{protocol_text(first)})\n{here.to_string(index=False)}")
+    return "\n\n".join(blocks)
+
+
+def protocol_text(row: Mapping[str, Any]) -> str:
+    """Return in words how the counts of a row came about."""
+    rule = {"loso": "leave one subject out"}[row["fold_rule"]]
     return (
-        '<svg width="120" height="16" viewBox="0 0 120 16" role="img" aria-hidden="true">'
-        '<path d="M4 8H116" stroke="#ddd"/>'
-        f'<path d="M{x["chance_ci_high"]:.1f} 1V15" stroke="#7F7F7F" stroke-dasharray="2 1.5"/>'
-        f'<path d="M{x["ci_low"]:.1f} 8H{x["ci_high"]:.1f}" stroke="currentColor" stroke-width="3"/>'
-        f'<circle cx="{x["f1"]:.1f}" cy="8" r="4.5" fill="currentColor" stroke="white"/></svg>'
+        f"labels {row['fix_policy']}, {rule}, evaluation {row['evaluation']}, IoU at least {row['t_eval']:g}"
     )
-
-
-def _page(sections: Sequence[str], problems: Sequence[str], failed: Sequence[str]) -> str:
-    empty = "<p>No finished run was found. <code>mespot reproduce</code> makes some.</p>"
-    return f"""<!doctype html>
-<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">
-<title>mespot: spotting results</title><style>{_CSS}</style>
-<header><h1>Spotting micro- and macro-expressions</h1>
-<p>Every line pools the counts of the folds that are done and states how it was made. A hit is a spotted interval that
-overlaps a true one of its kind enough; each true interval is found once. ME are micro-expressions of at most half a
-second, MaE macro-expressions.</p></header>
-<main>{"".join(sections) or empty}
-{_list("Runs that cannot be read", problems)}
-{_list("Runs that stopped with an error", failed)}
-</main></html>
-"""
-
-
-def _list(title: str, lines: Sequence[str]) -> str:
-    if not lines:
-        return ""
-    return (
-        f"<section><h2>{title}</h2><ul>{''.join(f'<li>{html.escape(line)}' for line in lines)}</ul></section>"
-    )
-
-
-_CSS = """
-:root { --ink: #1d2530; --soft: #5b6673; --line: #e3e7ec; --ME: #d55e00; --MaE: #0072b2; --overall: #333 }
-* { box-sizing: border-box }
-body { margin: 0; background: #f5f6f8; color: var(--ink);
-  font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif }
-header, main { max-width: 1280px; margin: 0 auto; padding: 0 24px }
-header p { max-width: 76ch; color: var(--soft); margin: 0 0 20px }
-h1 { font-size: 27px; margin: 30px 0 6px; letter-spacing: -.01em }
-h2 { font-size: 19px; margin: 0 0 4px }
-section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px; margin: 0 0 22px }
-.badge { background: #f0e442; color: #3b3700; border-radius: 99px; padding: 2px 10px; font-size: 12px;
-  vertical-align: 3px }
-.protocol { color: var(--soft); margin: 0 0 12px; font-size: 13.5px }
-.warning { margin: 0 0 4px; font-size: 13.5px }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px }
-th { font-weight: 600; text-align: right; color: var(--soft); font-size: 12.5px; line-height: 1.25 }
-th, td { padding: 5px 8px; white-space: nowrap }
-td { text-align: right }
-thead th { border-bottom: 2px solid var(--line); vertical-align: bottom }
-thead th:first-child, thead th:nth-child(2) { text-align: left }
-tbody { border-bottom: 1px solid var(--line) }
-th.method { text-align: left; vertical-align: top; color: var(--ink); font-size: 15px }
-th.method small { display: block; color: var(--soft); font-size: 11.5px; line-height: 1.4; margin-top: 3px }
-small { font-weight: 400 }
-td.kind { text-align: left; font-weight: 600 }
-td.f1 { font-weight: 700 }
-.spark { text-align: center; width: 124px }
-th.spark { word-spacing: 28px }
-th.spark i { font-style: normal }
-td.spark svg { display: block; margin: 0 auto }
-tr.ME td.kind, tr.ME td.f1, tr.ME .spark { color: var(--ME) }
-tr.MaE td.kind, tr.MaE td.f1, tr.MaE .spark { color: var(--MaE) }
-tr.overall td.kind, tr.overall td.f1, tr.overall .spark { color: var(--overall) }
-figure { margin: 18px 0 0 }
-figure img { width: 100%; height: auto }
-figcaption { color: var(--soft); font-size: 13px; max-width: 90ch }
-"""

@@ -45,7 +45,7 @@ NOTEBOOKS = {"zhang2020": "10_megc_baseline"}
 PROFILES = ("quick", "paper")
 
 # Modules that only look at finished runs: changing them cannot change a result, so they are not part of the key.
-_AFTER_RUNS = ("results.py", "sweep.py", "report.py", "explore.py", "submit.py", "cli.py")
+_AFTER_RUNS = ("report.py", "sweep.py", "page.py", "explore.py", "submit.py", "cli.py")
 
 # One thread per process: two runs beside each other are faster so, and results do not depend on the number of cores.
 KERNEL_ENVIRONMENT = {

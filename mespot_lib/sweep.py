@@ -6,6 +6,7 @@ the others, and a sweep that was killed goes on where it was when started again.
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -126,7 +127,7 @@ def sweep(jobs: Sequence[Job], workers: int = 2, progress: bool = True) -> Summa
                 summary.done.append(job.run)
             else:
                 summary.failed[str(job.run)] = error
-                bar.write(f"failed: {error}")
+                tqdm.write(f"failed: {error}", file=sys.stderr)
             bar.set_postfix_str(f"{job.run.method} {job.run.dataset} {job.run.fold}")
             bar.update()
     return summary
