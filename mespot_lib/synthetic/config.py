@@ -112,7 +112,7 @@ class SyntheticConfig:
         return cls(
             name="synthetic_samm_lv",
             layout="samm_lv",
-            seed=2024,
+            seed=2002,
             videos_per_subject=2,
             seconds_per_video=11.0,
             fps=200.0,

@@ -113,7 +113,7 @@ def _globe(x, y, ball, shape, look, side, gaze, along, upper, pixel_u) -> np.nda
     globe = globe[None] if globe.ndim == 2 else np.moveaxis(globe, 2, 0)
     lid_shadow = 1 - 0.42 * np.exp(np.minimum(upper - y, 0) / 3.4)
     corners = 1 - 0.20 * np.abs(2 * along - 1) ** 2.5
-    globe = globe * (lid_shadow * corners * (0.80 + 0.25 * look.ambient))
+    globe = globe * (lid_shadow * corners * (0.70 + 0.22 * look.ambient + 0.08 * look.skin_tone))
     flesh = 0.75 * np.exp(-0.5 * (((x - shape.eye_inner_x - 1.5) / 2.8) ** 2 + (y / 2.6) ** 2))
     globe = globe + flesh * (_flesh(len(globe)) - globe)
     width = 1.5**2 + 0.15 * pixel_u**2

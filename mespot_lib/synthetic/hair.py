@@ -164,7 +164,7 @@ def _outer_half_width(shape: FaceShape, style: HairStyle, y):
     crown = shape.crown_y - style.above
     stretched = shape.crown_y + (y - crown) * (20 - shape.crown_y) / (20 - crown)
     head = half_width(shape, np.where(y < 20, stretched, 20))
-    unevenness = style.beside * 0.12 * (np.sin(y / 23 + shape.chin_y) + np.sin(y / 9 + shape.crown_y))
+    unevenness = 0.07 * style.beside * (np.sin(y / 23 + shape.chin_y) + np.sin(y / 9 + shape.crown_y))
     out = head + style.beside * smooth_step(crown, -60, y) + unevenness
     if style.over_ears:
         out = out + np.interp(y, [20, 120, style.reach_y], [0, 5, 24 if style.reach_y == BOTTOM else -12])
@@ -267,15 +267,35 @@ def _drape(strands, style: HairStyle, shape, look, rng) -> np.ndarray:
     """Keep long strands beside the face instead of across it."""
     if style.flow not in ("part right", "part middle", "fringe"):
         return strands
+    top = look.hairline_y + style.fringe
+    if style.fringe:  # hair over the forehead is cut above the brows
+        over_forehead = np.abs(strands[:, 0, 0]) < 84
+        strands = _cut(strands, np.where(over_forehead, top + rng.uniform(-3, 5, len(strands)), BOTTOM + 50))
     x, y = strands[..., 0], strands[..., 1]
     edge = _opening_half_width(shape, look, style, y) + rng.exponential(4.0, (len(strands), 1))
     side = np.where(strands[:, :1, 0] >= 0, 1, -1)
     outer = np.maximum(_outer_half_width(shape, style, np.minimum(y, style.reach_y - 1)), edge)
     outer = outer - rng.exponential(2.0, (len(strands), 1))
-    inside_face = y > look.hairline_y + style.fringe
+    inside_face = y > top + 6
     draped = np.where(inside_face, np.maximum(np.abs(x), edge), np.abs(x))
     strands[..., 0] = np.where(inside_face, side, np.sign(x)) * np.minimum(draped, np.maximum(outer, edge))
     return strands
+
+
+def _cut(strands, lowest) -> np.ndarray:
+    """Shorten strands that reach below their lowest y (N,): the rest of their points stays at the cut."""
+    beyond = strands[..., 1] > lowest[:, None]
+    first_beyond = np.where(beyond.any(1), beyond.argmax(1), strands.shape[1])
+    kept = np.minimum(np.arange(strands.shape[1])[None], np.maximum(first_beyond - 1, 0)[:, None])
+    cut = np.take_along_axis(strands, kept[..., None], 1)
+    # the last piece ends at the cut, on the line it was on
+    rows = np.flatnonzero(beyond.any(1) & (first_beyond > 0))
+    inside, outside = strands[rows, first_beyond[rows] - 1], strands[rows, first_beyond[rows]]
+    share = (lowest[rows] - inside[:, 1]) / np.maximum(outside[:, 1] - inside[:, 1], 1e-6)
+    end = inside + share[:, None] * (outside - inside)
+    after = np.arange(strands.shape[1])[None] >= first_beyond[rows, None]
+    cut[rows] = np.where(after[..., None], end[:, None], cut[rows])
+    return cut
 
 
 def _shine(roots, shape, look: Look) -> np.ndarray:

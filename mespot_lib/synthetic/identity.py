@@ -52,13 +52,16 @@ def make_identity(seed: int, look: Look | None = None) -> Identity:
     rngs = dict(zip(("look", "shape", "muscles", "skin", "hair", "eyes"), _spawn(seed, 6), strict=True))
     look = look or draw_look(rngs["look"])
     shape = draw_shape(rngs["shape"], look.masculinity)
+    face, hair = _paint_face(shape, look, rngs["skin"], rngs["hair"])
     worn = paint_glasses(shape, look)
+    if worn is not None:
+        worn *= 1 - hair[..., 3:] / 255  # the arms of glasses go under the hair
     return Identity(
         seed=seed,
         shape=shape,
         look=look,
         muscles=make_muscles(shape, rngs["muscles"]),
-        face=_paint_face(shape, look, rngs["skin"], rngs["hair"]),
+        face=_as_bytes(face),
         worn=None if worn is None else _as_bytes(worn),
         eyeball=paint_eyeball(shape, look, rngs["eyes"]),
         depth=muscle_grid.sample_on_grid(lambda x, y: head_depth(shape, x, y)),
@@ -70,14 +73,14 @@ def _spawn(seed: int, number: int) -> list[np.random.Generator]:
     return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(number)]
 
 
-def _paint_face(shape, look, skin_rng, hair_rng) -> np.ndarray:
-    """Skin, beard, brows and hair on top of each other."""
+def _paint_face(shape, look, skin_rng, hair_rng) -> tuple[np.ndarray, np.ndarray]:
+    """Skin, beard, brows and hair on top of each other; and the hair alone."""
     skin = paint_skin(shape, look, skin_rng)
     beard = paint_beard(shape, look, hair_rng)
     brows = paint_brows(shape, look, hair_rng)
     hair = paint_hair(shape, look, hair_rng)
     skin[..., :3] *= hair_shadow(hair)
-    return _as_bytes(over(hair, over(brows, over(beard, skin))))
+    return over(hair, over(brows, over(beard, skin))), hair
 
 
 def _as_bytes(layer: np.ndarray) -> np.ndarray:

@@ -33,7 +33,8 @@ def paint_skin(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nda
     x, y = canvas_axes()
     ears = _ear_mask(shape)
     head = fill_shape(head_outline(shape))
-    height = _height_map(shape, look, rng, x, y) * head + _ear_height(shape, x, y) * ears * (1 - head)
+    on_ear = ears * (1 - head)
+    height = _height_map(shape, look, rng, x, y) * (1 - on_ear) + _ear_height(shape, x, y) * on_ear
     height = soften(height.astype(np.float32), 0.7)
     image = _albedo(shape, look, rng, x, y) * _illumination(height, look)
     image += _gloss(height, look, shape, x, y)
@@ -67,7 +68,7 @@ def _height_map(shape: FaceShape, look: Look, rng, x, y):
 
 def _skull(shape, x, y):
     """Rounded box: flat in front, falling off toward the outline."""
-    across = np.clip(np.abs(x) / (half_width(shape, y) + 10), 0, 1)
+    across = np.clip(np.abs(x) / (np.hypot(half_width(shape, y), 44) + 4), 0, 1)  # the chin is no ridge
     middle = 20.0
     along = np.where(y > middle, (y - middle) / (shape.chin_y + 16 - middle), (middle - y) / (middle + 225))
     return 88 * np.sqrt(1 - across**2.15) * np.sqrt(np.clip(1 - np.abs(along) ** 2.2, 0, 1))
