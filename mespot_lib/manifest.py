@@ -99,8 +99,9 @@ EVENT_COLUMNS = {
 }
 _DTYPES = {"text": "string", "whole": "Int64", "number": "Float64", "flag": "boolean"}
 
-# Facts of one copy on one disk: they must not change the digest of the content.
-_NOT_CONTENT = ("root_hint", "source_files")
+# Facts of one copy on one disk: they must not change the digest of the content. What a remark says about frames and
+# labels is in the tables as well; the rest is about files that are no frames.
+_NOT_CONTENT = ("root_hint", "source_files", "remarks")
 
 REPAIR_COLUMNS = ("scope", "uid", "source", "rule", "before", "after")
 

@@ -69,6 +69,7 @@ def test_a_folder_without_frames_is_none(tmp_path):
         (("img1.jpg", "img01.jpg"), "two files claim frame 1"),
         (("img2.jpg", "img01.jpg"), "padded to 2 digits, others have 1"),
         (("img1234567890.jpg",), "10 digits cannot be right"),
+        (("img1.jpg", "img99999999.jpg"), "from 1 to 99999999 cannot be one video"),
     ],
 )
 def test_ambiguous_names_are_refused_and_named(tmp_path, names, message):

@@ -171,6 +171,8 @@ def test_digest_ignores_the_place_and_sees_the_content(tmp_path):
     events = there.events.copy()
     events.loc[0, "onset"] += 1
     assert replace(there, events=events).digest() != here.digest()
+    (tmp_path / "here" / "rawpic" / "s15" / "15_0101disgustingteeth" / "Thumbs.db").touch()
+    assert read_dataset("casme2", tmp_path / "here").digest() == here.digest()
     other = read_dataset("casme2", tmp_path / "here", policy="softnet")
     assert other.digest() != here.digest()
 

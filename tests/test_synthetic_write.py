@@ -173,6 +173,26 @@ def test_two_at_once_draw_once(tmp_path, monkeypatch):
     assert is_drawn(TINY, tmp_path / "d")
 
 
+def test_a_killed_process_is_told(tmp_path, monkeypatch):
+    def broken(*_arguments):
+        future = write.Future()
+        future.set_exception(write.BrokenProcessPool("gone"))
+        return future
+
+    monkeypatch.setattr(write, "_run_here", broken)
+    with pytest.raises(ChildProcessError, match="synthetic_tiny: a drawing process was killed"):
+        draw_dataset(TINY, tmp_path / "d", workers=1, progress=False)
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_drawn_dataset_loads_from_a_disk_that_cannot_be_written_to(tiny, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise PermissionError
+
+    monkeypatch.setattr(write, "FileLock", refuse)
+    assert draw_dataset(TINY, tiny, workers=1, progress=False) == tiny
+
+
 @pytest.mark.usefixtures("blank")
 def test_memory_does_not_grow_with_the_length(tmp_path):
     def peak(frames: int) -> int:

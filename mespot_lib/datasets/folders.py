@@ -16,7 +16,8 @@ import numpy as np
 from mespot_lib.manifest import DatasetError
 
 _FRAME_NAME = re.compile(r"(.*?)(_?)([0-9]+)(\.(?:jpg|jpeg|png|bmp))", re.IGNORECASE)
-_LONGEST_NUMBER = 9  # digits; at 200 frames per second that is two months of video
+_LONGEST_NUMBER = 9  # digits; some cameras count on from one recording to the next
+_LONGEST_VIDEO = 10**7  # frames; at 200 frames per second that is fourteen hours
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def scan_frames(folder: Path) -> FrameFolder | None:
     Raises
     ------
     DatasetError
-        If frames are named in two ways, two files claim one number, or a number is absurdly long.
+        If frames are named in two ways, two files claim one number, or the numbers are absurd.
     """
     numbers = array("i")
     examples: dict[tuple[str, str, str], str] = {}  # the naming -> a file named so
@@ -87,6 +88,8 @@ def scan_frames(folder: Path) -> FrameFolder | None:
     pad_width = next(iter(padded), 0)
     ordered = np.sort(np.frombuffer(numbers, dtype=np.intc))
     _refuse_twins(folder, ordered, shortest, pad_width)
+    if ordered[-1] - ordered[0] >= _LONGEST_VIDEO:
+        raise DatasetError(f"{folder}: frame numbers from {ordered[0]} to {ordered[-1]} cannot be one video")
     ((prefix, separator, ext),) = examples
     return FrameFolder(
         prefix=prefix,

@@ -18,7 +18,8 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -79,9 +80,13 @@ def draw_dataset(
     ------
     DatasetError
         If `root` holds anything but an older drawing of the same dataset: it is never overwritten.
+    ChildProcessError
+        If a drawing process was killed.
     """
     config = synthetic_config(name_or_config) if isinstance(name_or_config, str) else name_or_config
     root = Path(root).absolute()
+    if is_drawn(config, root):  # before the lock, which needs a folder that can be written to
+        return root
     root.parent.mkdir(parents=True, exist_ok=True)
     # a second process that wants the same dataset waits here, and then finds it drawn
     with FileLock(root.with_name(f".{root.name}.lock")):
@@ -178,9 +183,19 @@ def _draw_videos(
     with bar, _pool(workers) as submit:
         futures = {submit(draw_video, config, *job, videos[job[0]][job[1]], root): job for job in jobs}
         for future in as_completed(futures):
-            events[futures[future]] = future.result()
+            events[futures[future]] = _result(future, config.name)
             bar.update(config.frames_per_video)
     return [events[job] for job in jobs]
+
+
+def _result(future: Future, name: str) -> list[PlannedEvent]:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        message = (
+            f"{name}: a drawing process was killed, perhaps for want of memory; draw again with fewer workers"
+        )
+        raise ChildProcessError(message) from None
 
 
 @contextlib.contextmanager
@@ -199,8 +214,6 @@ def _pool(workers: int) -> Iterator[Callable]:
 
 
 def _run_here(function: Callable, *arguments: Any):
-    from concurrent.futures import Future
-
     future: Future = Future()
     future.set_result(function(*arguments))
     return future
