@@ -157,10 +157,8 @@ def sweep(
     workers: Workers = 2,
 ) -> None:
     """Execute notebooks over datasets and folds; what is finished is skipped."""
-    parameters = _parameters(parameter or [])
-    if fix_policy:
-        parameters["fix_policy"] = fix_policy
-    raise typer.Exit(_sweep(methods, datasets, folds, profile, _whole_numbers(seeds), parameters, workers))
+    given = _parameters(parameter or [])
+    raise typer.Exit(_sweep(methods, datasets, folds, profile, _whole_numbers(seeds), given, workers))
 
 
 def _sweep(

@@ -69,7 +69,8 @@ def _strip_plot(pooled: Sequence[Pooled]) -> bytes:
     style = viz.STYLE | {"svg.hashsalt": "mespot", "font.size": 9}
     with matplotlib.rc_context(style):
         # a figure of its own, not pyplot's: no window, no state left behind
-        figure = matplotlib.figure.Figure(figsize=(10.6, 1.15 + 0.62 * len(pooled)), layout="constrained")
+        figure = matplotlib.figure.Figure(figsize=(10.6, 1.15 + 0.55 * len(pooled)), layout="constrained")
+        figure.get_layout_engine().set(wspace=0.06)
         axes = figure.subplots(1, len(PARTS), sharex=True, sharey=True)
         for ax, part in zip(axes, ("MaE", "ME", "overall"), strict=True):
             _draw_strips(ax, pooled, part, viz.KIND_COLOURS.get(part, "#333333"))
@@ -148,19 +149,13 @@ def _table_lines(one: Pooled) -> str:
     memory = [r.record["peak_memory_mb"] for r in one.results if r.record["peak_memory_mb"] is not None]
     cost += f", {max(memory):.0f} MB at most" if memory else ""
     parts = [
-        f"{len(one.results)} of {one.n_folds} folds",
-        f"size {record['profile']}",
-        f"seed {record['seed']}",
+        f"{record['profile']}, seed {record['seed']}, code {record['code_version']}",
         *(f"{name} = {value}" for name, value in record["parameters"].items()),
-        "thresholds from other subjects"
-        if record["selection"] == "honest"
-        else "<b>oracle: saw the held-out truth</b>",
-        f"code {record['code_version']}",
         cost,
     ]
     if one.left_out:
         parts.append(f"{one.left_out} runs of older code or data left out")
-    notes = "<br>".join(part if part.startswith("<b>") else html.escape(part) for part in parts)
+    notes = "<br>".join([_folds_done(one), _selection(record), *map(html.escape, parts)])
     lines = []
     for part in ("MaE", "ME", "overall"):
         row = row_of(one, part)
@@ -183,6 +178,16 @@ def _table_lines(one: Pooled) -> str:
         )
         first = False
     return f"<tbody>{''.join(lines)}</tbody>"
+
+
+def _folds_done(one: Pooled) -> str:
+    text = f"{len(one.results)} of {one.n_folds} folds"
+    return text if len(one.results) == one.n_folds else f"<mark>{text}</mark>"
+
+
+def _selection(record: Mapping[str, Any]) -> str:
+    oracle = record["selection"] == "oracle"
+    return "<mark>oracle: saw the held-out truth</mark>" if oracle else "thresholds from other subjects"
 
 
 def _spark(row: Mapping[str, Any]) -> str:
@@ -246,6 +251,7 @@ tbody { border-bottom: 1px solid var(--line) }
 th.method { text-align: left; vertical-align: top; color: var(--ink); font-size: 15px }
 th.method small { display: block; color: var(--soft); font-size: 11.5px; line-height: 1.4; margin-top: 3px }
 small { font-weight: 400 }
+mark { background: #fdf3c4; padding: 0 4px; border-radius: 3px }
 td.kind { text-align: left; font-weight: 600 }
 td.f1 { font-weight: 700 }
 .spark { text-align: center; width: 124px }

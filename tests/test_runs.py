@@ -25,14 +25,15 @@ from mespot_lib.manifest import Manifest, event_table, video_table
 
 videos = [
     dict(video_uid=f"toy/{s}/{v}", dataset="toy", subject_id=s, video_id=v, rel_path=f"{s}/{v}", media="frames", fps=30,
-         first_frame_no=1, last_frame_no=100, synthetic=True)
+         first_frame_no=1, last_frame_no=100, n_frames=100, labelled=True, synthetic=True)
     for s in ("s01", "s02") for v in ("v1", "v2")
 ]
 events = [
-    dict(event_uid=f"{s}{kind}", video_uid=f"toy/{s}/v1", type=kind, onset=onset + 1, apex=onset + 2, offset=offset + 1)
+    dict(event_uid=f"{s}{kind}", video_uid=f"toy/{s}/v1", type=kind, onset=onset + 1, apex=onset + 2, offset=offset + 1,
+         has_media=True)
     for s in ("s01", "s02") for kind, onset, offset in (("ME", 10, 19), ("MaE", 40, 79))
 ]
-descriptor = dict(dataset="toy", fix_policy="none", publishable=True)
+descriptor = dict(dataset="toy", fix_policy="none", publishable=True, remarks=[])
 manifest = Manifest(descriptor, video_table(videos), event_table(events), Path("nowhere"))
 """
 PARAMETERS = """
