@@ -60,7 +60,7 @@ class ZhangConfig:
     margin_s: tuple[float, float] = (0.1, 0.6)
     smooth_s: float = 0.04
     voters: int = 2
-    height_share: float = 0.2
+    height_share: float = 0.25
     overlap: float = 0.2
     thresholds_u: Mapping[str, Sequence[float]] = field(
         default_factory=lambda: {
