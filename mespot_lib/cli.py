@@ -179,6 +179,8 @@ def _sweep(
     manifests = {name: load_dataset(name, policy=policy) for name in _names(datasets)}
     chosen = list(NOTEBOOKS) if methods == "all" else _names(methods)
     summary = sweeping.sweep(sweeping.plan(chosen, manifests, folds, profile, seeds, parameters), workers)
+    for run in summary.damaged:
+        typer.echo(f"half-written, done again: {run}", err=True)
     typer.echo(str(summary))
     return 1 if summary.failed else 0
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 from test_runs import executing, leftovers, reports, tiny, toy_manifest, wait_for  # noqa: F401 (fixtures)
 
@@ -43,20 +44,25 @@ def test_impossible_sweeps_are_refused_before_they_start():
         plan(["zhang2020"], {"toy": toy_manifest()}, profile="slow")
 
 
-def test_two_workers_and_one_give_the_same_and_nothing_is_done_twice(tiny, reports, monkeypatch):  # noqa: F811
-    jobs = [job(tiny(fold=fold, seed=seed)) for fold, seed in (("s01", 0), ("s02", 4))]
+def test_two_workers_and_one_give_the_same_and_a_failing_run_stops_nobody(tiny, reports, monkeypatch):  # noqa: F811
+    good = [job(tiny(fold=fold, seed=seed)) for fold, seed in (("s01", 0), ("s02", 4))]
+    bad = job(tiny(stumble=True))
     stored = {}
     for workers in (1, 2):
         monkeypatch.setenv("MESPOT_REPORTS", str(reports / str(workers)))
-        summary = sweep(jobs, workers=workers, progress=False)
-        assert (len(summary.done), len(summary.skipped), len(summary.failed)) == (2, 0, 0)
+        half_written = runs.run_folder(good[1].run, good[1].manifest_digest)
+        half_written.mkdir(parents=True)
+        summary = sweep([bad, *good], workers=workers, progress=False)
+        assert str(summary) == "2 runs done (1 of them half-written before), 0 skipped, 1 failed"
+        assert summary.damaged == [good[1].run]
+        (message,) = summary.failed.values()
+        assert "AssertionError: stumbled on purpose" in message
+        assert "failed/toy/tiny" in message
         stored[workers] = [lasting(result) for result in runs.read_results()]
         assert leftovers(reports / str(workers)) == []
     assert len(stored[1]) == 2
     assert stored[1] == stored[2]
-    (runs.run_folder(jobs[0].run, jobs[0].manifest_digest) / "result.json").write_text("{")
-    again = sweep(jobs, workers=2, progress=False)
-    assert str(again) == "1 runs done (1 of them half-written before), 1 skipped, 0 failed"
+    assert str(sweep(good, progress=False)) == "0 runs done, 2 skipped, 0 failed"
 
 
 def lasting(result):
@@ -66,20 +72,11 @@ def lasting(result):
     return record, result.truth, result.spotted, {uid: s.tobytes() for uid, s in result.scores().items()}
 
 
-def test_a_failing_run_does_not_stop_the_others(tiny, reports):  # noqa: F811
-    summary = sweep([job(tiny(stumble=True)), job(tiny(fold="s02"))], workers=1, progress=False)
-    assert [run.fold for run in summary.done] == ["s02"]
-    (message,) = summary.failed.values()
-    assert "AssertionError: stumbled on purpose" in message
-    assert "failed/toy/tiny" in message
-
-
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing(tiny, reports, tmp_path):  # noqa: F811
     jobs = [job(tiny(fold=fold, wait_s=3.0)) for fold in ("s01", "s02")]
     driver = start(jobs, tmp_path)
     wait_for(lambda: executing(reports / "runs" / ".partial"))
-    import psutil
-
     worker = next(p for p in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(p.cmdline()))
     worker.kill()
     output, _ = driver.communicate(timeout=120)
@@ -89,8 +86,6 @@ def test_a_killed_worker_costs_nothing(tiny, reports, tmp_path):  # noqa: F811
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tiny, reports, tmp_path):  # noqa: F811
-    import psutil
-
     jobs = [job(tiny(fold="s01")), job(tiny(fold="s02", wait_s=4.0))]
     driver = start(jobs, tmp_path, workers=1)
     partial = reports / "runs" / ".partial"
