@@ -11,9 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from mespot_lib.synthetic.brushes import canvas_axes
 from mespot_lib.synthetic.config import SyntheticConfig, video_seed
-from mespot_lib.synthetic.geometry import SIDES, place_lids
+from mespot_lib.synthetic.geometry import SIDES, draw_shape, place_lids
+from mespot_lib.synthetic.hair import STYLES, paint_beard, paint_hair
 from mespot_lib.synthetic.identity import make_identity
+from mespot_lib.synthetic.look import BEARDS, draw_look
 from mespot_lib.synthetic.muscles import COLUMNS, column
 from mespot_lib.synthetic.render import develop, draw_planes, landmarks_px, render_frames, set_stage
 from mespot_lib.synthetic.timeline import neutral_state, plan_timeline, plan_video
@@ -144,6 +147,30 @@ def test_grey_is_the_grey_of_the_colours(people):
         assert np.abs(colours - direct).mean() < 0.6
 
 
+def test_every_hair_style_and_beard_can_be_drawn():
+    shape = draw_shape(np.random.default_rng(0), 1.0)
+    for style in STYLES:
+        look = replace(draw_look(np.random.default_rng(1)), hair_style=style)
+        alpha = paint_hair(shape, look, np.random.default_rng(2))[..., 3] / 255
+        assert 0.01 < alpha.mean() < 0.5
+    for beard in BEARDS:
+        look = replace(draw_look(np.random.default_rng(1)), beard=beard)
+        alpha = paint_beard(shape, look, np.random.default_rng(2))[..., 3] / 255
+        assert alpha.mean() < 0.2
+        assert (alpha.max() > 0.3) == (beard != "none")
+
+
+def test_hair_beard_and_glasses_leave_the_eyes_free(people):
+    for seed in range(30, 36):
+        look = draw_look(np.random.default_rng(seed))
+        assert look.hair_style in STYLES
+    for person in people:
+        x, y = canvas_axes()
+        in_eyes = (np.abs(np.abs(x) - 61) < 22) & (np.abs(y) < 6)
+        hair = paint_hair(person.shape, person.look, np.random.default_rng(0))[..., 3]
+        assert hair[in_eyes].max() == 0
+
+
 def test_faces_do_not_share_their_looks(people):
     looks = {(p.look.hair_style, p.look.hair, p.look.iris, p.look.glasses, p.look.beard) for p in people}
     assert len(looks) == len(people)
@@ -165,6 +192,27 @@ def test_the_cascade_finds_every_face_once_with_open_and_shut_eyes():
                 good = len(boxes) == 1 and abs(boxes[0][2] / scale - 311) < 60
                 single.append(good)
     assert np.mean(single) >= 0.98
+
+
+@pytest.mark.slow
+def test_a_landmark_detector_agrees_with_the_landmarks():
+    """MediaPipe's mesh is found on every face, colour and grey, and its clearest points lie where ours lie."""
+    solutions = pytest.importorskip("mediapipe").solutions
+    ours, theirs = [39, 42, 48, 54, 33, 51, 57], [133, 362, 61, 291, 2, 0, 17]
+    distances_u = []
+    with solutions.face_mesh.FaceMesh(static_image_mode=True) as mesh:
+        for config in (CONFIG, SyntheticConfig.samm_lv()):
+            for seed in range(6):
+                stage = set_stage(make_identity(seed), config, seed)
+                image = develop(stage, draw_planes(stage, neutral_state()), np.random.default_rng(seed))
+                image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if config.grey else cv2.COLOR_BGR2RGB)
+                found = mesh.process(image).multi_face_landmarks
+                assert found, (config.name, seed)
+                places = [(found[0].landmark[i].x * 256, found[0].landmark[i].y * 256) for i in theirs]
+                true = landmarks_px(stage, neutral_state())[ours]
+                distances_u.append(np.hypot(*(np.array(places) - true).T) / SCALE)
+    assert np.median(distances_u) < 4
+    assert np.percentile(distances_u, 90) < 9
 
 
 # --- landmarks and motion -----------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ class SyntheticConfig:
         return cls(
             name="synthetic_samm_lv",
             layout="samm_lv",
-            seed=2002,
+            seed=2034,
             videos_per_subject=2,
             seconds_per_video=11.0,
             fps=200.0,
@@ -241,7 +241,8 @@ def event_counts(config: SyntheticConfig) -> list[list[dict[str, int]]]:
 def _add_one(counts, kind, rng, config, subject_weights) -> None:
     """Give one more expression to a video that has room, chosen by the weight of its subject."""
     room = np.array([[_has_room(video, config) for video in subject] for subject in counts])
-    weights = room * np.asarray(subject_weights)[:, None]
+    crowd = np.array([[sum(video.values()) for video in subject] for subject in counts])
+    weights = room * np.asarray(subject_weights)[:, None] / (1 + crowd)  # no video takes all of its subject's
     if not weights.any():
         weights = room
     if not weights.any():

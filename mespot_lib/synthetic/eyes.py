@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -17,15 +15,8 @@ PUPIL_U = 4.6
 REACH_X, ABOVE, BELOW = 44.0, 32.0, 26.0  # the box around an eye's middle in which anything is painted, u
 
 
-@dataclass(frozen=True)
-class Eyeball:
-    """Texture (planes, N, N) float32 of the eyeball, iris in the middle, `BALL_SCALE` px per u."""
-
-    planes: np.ndarray
-
-
-def paint_eyeball(shape: FaceShape, look: Look, rng: np.random.Generator) -> Eyeball:
-    """Paint sclera, iris and pupil."""
+def paint_eyeball(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.ndarray:
+    """Paint sclera, iris and pupil: float32 (N, N, 3), the iris in the middle, `BALL_SCALE` px per u."""
     size = int(2 * BALL_REACH * BALL_SCALE)
     axis = (np.arange(size, dtype=np.float32) + 0.5) / BALL_SCALE - BALL_REACH
     x, y = axis[None], axis[:, None]
@@ -41,7 +32,7 @@ def paint_eyeball(shape: FaceShape, look: Look, rng: np.random.Generator) -> Eye
     image += in_iris * (np.asarray(look.iris, np.float32) * tone[..., None] - image)
     in_pupil = smooth_step(PUPIL_U + 0.5, PUPIL_U - 0.5, radius)[..., None]
     image += in_pupil * (np.float32(14) - image)
-    return Eyeball(np.ascontiguousarray(np.moveaxis(image, 2, 0), np.float32))
+    return image.astype(np.float32)
 
 
 def draw_eye(
@@ -63,7 +54,7 @@ def draw_eye(
     ----------
     planes : (planes, h, w) float32, the box of the image.
     x, y : (h, w) float32, places of its pixels on the face at rest, in u, x mirrored so that it grows outward.
-    ball : eyeball texture (N, N, planes) as prepared for this camera.
+    ball : eyeball texture (N, N, 3) or (N, N) as prepared for this camera.
     side : -1 left, 1 right half of the image (for the light and the gaze).
     opening, raised : state of the lids, see `lid_margins`.
     gaze : shift (2,) of the iris in u.

@@ -201,7 +201,7 @@ def _density_on_top(look: Look):
     """What age leaves of the hair on top: all of it, bare temples, or a rim above the ears."""
     x, y = canvas_axes()
     if look.hair_style == "bald":
-        return smooth_step(-118, -88, y + 0 * x)
+        return smooth_step(-125, -85, y) * smooth_step(82, 104, np.abs(x) - 0.2 * (y + 80))
     if look.hair_style == "receding":
         temples = 1.5 * blob(np.abs(x), y, 64, look.hairline_y + 2, 24, 17)
         thin = 0.35 * blob(x, y, 0, look.hairline_y, 40, 30)

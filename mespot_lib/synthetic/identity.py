@@ -8,7 +8,7 @@ import numpy as np
 
 from mespot_lib.synthetic import muscles as muscle_grid
 from mespot_lib.synthetic.brushes import over
-from mespot_lib.synthetic.eyes import Eyeball, paint_eyeball
+from mespot_lib.synthetic.eyes import paint_eyeball
 from mespot_lib.synthetic.geometry import FaceShape, draw_shape, neutral_landmarks
 from mespot_lib.synthetic.hair import hair_shadow, paint_beard, paint_brows, paint_hair
 from mespot_lib.synthetic.look import Look, draw_look
@@ -25,7 +25,7 @@ class Identity:
     ----------
     face : uint8 (H, W, 4), premultiplied blue-green-red-alpha painting of the face at rest, see `brushes`.
     worn : uint8 (H, W, 4) or None, what follows the head but not the skin (glasses).
-    eyeball : texture of the eyes.
+    eyeball : float32 (N, N, 3), texture of the eyes, see `paint_eyeball`.
     depth : float32 (rows, columns), depth of the head in u on the grid of `muscles`.
     landmarks : (68, 2), u, at rest.
     """
@@ -36,7 +36,7 @@ class Identity:
     muscles: Muscles
     face: np.ndarray
     worn: np.ndarray | None
-    eyeball: Eyeball
+    eyeball: np.ndarray
     depth: np.ndarray
     landmarks: np.ndarray
 

@@ -28,20 +28,9 @@ _IRIS_COLOURS: dict[str, Colour] = {
     "blue": (152, 122, 92),
     "grey": (138, 132, 122),
 }
-HAIR_STYLES = (
-    "crop",
-    "side part",
-    "swept back",
-    "buzz",
-    "receding",
-    "bob",
-    "long",
-    "tied back",
-    "fringe",
-    "curls",
-)
-_SHORT = ("crop", "side part", "swept back", "buzz", "receding", "curls")
-_LONG = ("bob", "long", "tied back", "fringe", "curls", "side part")
+# styles of `hair.STYLES` that men and women draw from
+_SHORT = ("crop", "side part", "swept back", "buzz", "receding", "bald", "curls")
+_LONG = ("bob", "long", "tied back", "fringe", "side part", "curls", "long")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
 

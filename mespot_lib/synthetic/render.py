@@ -46,7 +46,7 @@ class Stage:
     painting: np.ndarray  # uint8 (h, w, planes + 1), premultiplied, last is alpha
     worn: np.ndarray | None
     backdrop: np.ndarray  # float32 (planes, H, W)
-    ball: np.ndarray  # float32 (N, N, planes)
+    ball: np.ndarray  # float32 (N, N, 3) or (N, N)
     plate: np.ndarray  # float32 (planes, H + margin, W + margin), unit normal
 
     @property
@@ -62,15 +62,11 @@ def set_stage(identity: Identity, config: SyntheticConfig, seed: int) -> Stage:
         np.arange(config.height, dtype=np.float32)[:, None] - ORIGIN_ROW * config.height
     ) / config.pixels_per_u
     backdrop = paint_backdrop(identity.shape, identity.look, x, y, stream(seed, "backdrop"))
-    backdrop = np.moveaxis(backdrop, 2, 0)
-    ball = identity.eyeball.planes
+    ball = identity.eyeball
     if config.grey:
-        backdrop, ball = _grey(backdrop), _grey(ball)
-    ball = cv2.GaussianBlur(
-        np.ascontiguousarray(np.moveaxis(ball, 0, 2)),
-        (0, 0),
-        _PREFILTER_PX * eyes.BALL_SCALE / config.pixels_per_u,
-    )
+        backdrop, ball = (backdrop @ _GREY_WEIGHTS)[..., None], ball @ _GREY_WEIGHTS
+    backdrop = np.moveaxis(backdrop, 2, 0)
+    ball = cv2.GaussianBlur(ball, (0, 0), _PREFILTER_PX * eyes.BALL_SCALE / config.pixels_per_u)
     planes = len(backdrop)
     plate_shape = (planes, config.height + _PLATE_MARGIN_PX, config.width + _PLATE_MARGIN_PX)
     return Stage(
@@ -251,10 +247,6 @@ def _for_camera(layer: np.ndarray, config: SyntheticConfig) -> np.ndarray:
     reduced = cv2.resize(layer, size, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(reduced, (0, 0), _PREFILTER_PX * scale / config.pixels_per_u)
     return np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
-
-
-def _grey(planes: np.ndarray) -> np.ndarray:
-    return np.tensordot(_GREY_WEIGHTS, planes, 1)[None]
 
 
 def _sample(painting: np.ndarray, map_x, map_y) -> list[np.ndarray]:
