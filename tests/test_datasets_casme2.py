@@ -292,6 +292,7 @@ def test_missing_workbook(tree):
     for path in tree.glob("*.xlsx"):
         path.unlink()
     refused(tree, r"no workbook CAS\(ME\)\^2code_final.xlsx or")
+    refused(tree, "labels.xlsx: no such workbook", workbook="labels.xlsx")
     (tree / "code_final.xls").touch()
     refused(tree, "save code_final.xls as .xlsx first")
 

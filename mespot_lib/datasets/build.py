@@ -193,7 +193,7 @@ def build_manifest(
     for video in findings.videos:
         if video["video_uid"] not in labelled:
             findings.remark(video["rel_path"], "folder_without_rows", video["video_uid"])
-    facts = dataset_facts(layout)
+    facts = dataset_facts(f"synthetic_{layout}" if synthetic else layout)
     videos = [
         shared
         | video
@@ -209,9 +209,9 @@ def build_manifest(
         "subset": subset,
         "fps": fps,
         "frame_numbering": "rel1",
-        "licence": _DRAWN_LICENCE if synthetic else facts["licence"],
-        "citation": [] if synthetic else facts["citation"],
-        "publishable": synthetic,
+        "licence": facts["licence"],
+        "citation": facts["citation"],
+        "publishable": facts["publishable"],
         "synthetic": synthetic,
         "generator": _generator(findings.root),
         "fix_policy": policy.name,
@@ -228,9 +228,6 @@ def build_manifest(
     if problems:
         raise DatasetError(f"{findings.root}: " + "\n".join(problems[:5]))
     return manifest
-
-
-_DRAWN_LICENCE = {"name": "drawn by mespot, no person depicted", "url": None, "redistribution": True}
 
 
 def _events(findings: Findings, policy: FixPolicy, early_onsets: bool) -> list[dict[str, Any]]:

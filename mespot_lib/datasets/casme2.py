@@ -103,9 +103,9 @@ def read(
             f"{path}: {len(sheets)} sheets ({found}) where labels, naming rule1 and naming rule2 belong"
         )
     findings = Findings(root)
-    stimuli = _stimuli(sheets[2], findings)
-    _find_videos(findings, media, name, stimuli, aliases or {})
-    _read_labels(findings, sheets[0], _subjects(sheets[1]), stimuli, name)
+    subjects, stimuli = _subjects(sheets[1]), _stimuli(sheets[2], findings)
+    _find_videos(findings, media, name, subjects, stimuli, aliases or {})
+    _read_labels(findings, sheets[0], name, subjects, stimuli)
     return build_manifest(
         findings,
         layout="casme2",
@@ -138,8 +138,14 @@ def _listed(folder: Path) -> str:
 
 
 def _find_videos(
-    findings: Findings, media: Path, name: str, stimuli: Mapping[str, str], aliases: Mapping[str, str]
+    findings: Findings,
+    media: Path,
+    name: str,
+    subjects: Mapping[int, str],
+    stimuli: Mapping[str, str],
+    aliases: Mapping[str, str],
 ) -> None:
+    indices = {folder: index for index, folder in subjects.items()}
     names = {code: stimulus for stimulus, code in stimuli.items()}
     for subject in subfolders(media):
         if not re.fullmatch(r"s[0-9]{2}", subject):
@@ -153,6 +159,7 @@ def _find_videos(
                     f"{name}/{subject}/{video_id}",
                     media / subject / folder,
                     subject_id=subject,
+                    subject_index=indices.get(subject),
                     video_id=video_id,
                     video_code=code,
                     stimulus=names.get(code),
@@ -211,7 +218,7 @@ def _subjects(sheet: Sheet) -> dict[int, str]:
 
 
 def _read_labels(
-    findings: Findings, sheet: Sheet, subjects: Mapping[int, str], stimuli: Mapping[str, str], name: str
+    findings: Findings, sheet: Sheet, name: str, subjects: Mapping[int, str], stimuli: Mapping[str, str]
 ) -> None:
     widest = max((len(row) for _, row in sheet.rows), default=0)
     if widest < 8:
@@ -236,10 +243,6 @@ def _read_labels(
             cells,
             occurrence=occurrence,
             emotion_coarse=emotion if emotion in ("negative", "positive", "surprise", "others") else None,
-        )
-    for video in findings.videos:
-        video["subject_index"] = next(
-            (no for no, folder in subjects.items() if folder == video["subject_id"]), None
         )
 
 

@@ -95,6 +95,8 @@ def _refuse_bombs(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such workbook") from None
     except (OSError, zipfile.BadZipFile):
         raise DatasetError(f"{path}: not a readable .xlsx workbook (no zip archive)") from None
     if size > _LARGEST_WORKBOOK:
