@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from mespot_lib import places
-from mespot_lib.metrics import PARTS, Counts
+from mespot_lib.interval import Interval
+from mespot_lib.metrics import PARTS, Counts, match
 from mespot_lib.report import Pooled, pool_results, protocol_text, row_of
 from mespot_lib.runs import scan_results
 
@@ -82,6 +83,58 @@ def _strip_plot(pooled: Sequence[Pooled]) -> bytes:
     return out.getvalue()
 
 
+def _timelines(one: Pooled) -> bytes:
+    """Draw every video as a line: truth above in the colour of its kind, spotted below by outcome. Return SVG."""
+    import matplotlib
+    from matplotlib.patches import Patch
+
+    from mespot_lib import viz
+
+    fps = {video["video"]: video["fps"] for r in one.results for video in r.record["videos"]}
+    seconds = {
+        video["video"]: video["frames"] / video["fps"] for r in one.results for video in r.record["videos"]
+    }
+    with matplotlib.rc_context(
+        viz.STYLE | {"svg.hashsalt": "mespot", "font.size": 8, "hatch.linewidth": 0.6}
+    ):
+        figure = matplotlib.figure.Figure(figsize=(10.6, 0.9 + 0.3 * len(fps)), layout="constrained")
+        ax = figure.subplots()
+        for y, video in enumerate(sorted(fps)):
+            ax.plot([0, seconds[video]], [y, y], color="#DDDDDD", linewidth=0.8, zorder=0)
+            _draw_video(ax, y, one.truth[video], one.spotted[video], fps[video], one.record["t_eval"])
+        ax.set_yticks(range(len(fps)), ["/".join(video.split("/")[1:]) or video for video in sorted(fps)])
+        ax.set(ylim=(len(fps) - 0.4, -0.6), xlim=(0, max(seconds.values())), xlabel="time, s")
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        missed = Patch(facecolor="#EEEEEE", edgecolor="#777777", hatch="//////", label="missed")
+        solid = {
+            **{f"{kind} truth": c for kind, c in viz.KIND_COLOURS.items()},
+            "hit": viz.HIT,
+            "false": viz.FALSE,
+        }
+        handles = [*(Patch(color=colour, label=name) for name, colour in solid.items()), missed]
+        ax.legend(handles=handles, ncols=5, loc="lower right", bbox_to_anchor=(1, 1))
+        out = io.BytesIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def _draw_video(
+    ax: Any, y: float, truth: Sequence[Interval], spotted: Sequence[Interval], fps: float, t_eval: float
+) -> None:
+    from mespot_lib import viz
+
+    pairs = match(truth, spotted, t_eval)
+    found, hits = {t for t, _ in pairs}, {s for _, s in pairs}
+    for i, span in enumerate(truth):
+        colour = viz.KIND_COLOURS[span.kind]
+        missed = {} if i in found else {"facecolor": "white", "edgecolor": colour, "hatch": "//////"}
+        ax.barh(y - 0.21, span.length / fps, 0.38, span.onset / fps, **({"color": colour} | missed))
+    for i, span in enumerate(spotted):
+        colour = viz.HIT if i in hits else viz.FALSE
+        ax.barh(y + 0.2, span.length / fps, 0.34, span.onset / fps, color=colour)
+
+
 def _draw_strips(ax: Any, pooled: Sequence[Pooled], part: str, colour: str) -> None:
     rng = np.random.default_rng(0)  # where dots of equal F1 land
     for y, one in enumerate(pooled):
@@ -123,7 +176,6 @@ def _section(dataset: str, pooled: Sequence[Pooled], figure: bytes) -> str:
         else ""
     )
     lines = "".join(_table_lines(one) for one in pooled)
-    picture = base64.b64encode(figure).decode()
     subjects = max(len(one.subjects) for one in pooled)
     return f"""
 <section>
@@ -137,10 +189,23 @@ def _section(dataset: str, pooled: Sequence[Pooled], figure: bytes) -> str:
 <th>onset, offset<br><small>median error, ms</small></tr></thead>
 {lines}
 </table></div>
-<figure><img alt="F1 of every subject of {html.escape(dataset)}" src="data:image/svg+xml;base64,{picture}">
+<figure><img alt="F1 of every subject of {html.escape(dataset)}" src="{_data_address(figure)}">
 <figcaption>Every pale dot is one subject. Large dot and line: all subjects pooled, with the 95 % interval that drawing
 the subjects again gives. Dashed: what 97.5 % of random placements of as many intervals stay below.</figcaption>
-</figure></section>"""
+</figure>
+{"".join(_details(one) for one in pooled if record["synthetic"])}
+</section>"""
+
+
+def _details(one: Pooled) -> str:
+    """Return the timelines of a method, folded away. For drawn data only: licensed labels are not ours to show."""
+    return f"""<details><summary>What {html.escape(_label(one))} found in every video</summary>
+<figure><img alt="True and spotted intervals of every video" src="{_data_address(_timelines(one))}">
+<figcaption>Above the line what is true, below it what was spotted.</figcaption></figure></details>"""
+
+
+def _data_address(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def _table_lines(one: Pooled) -> str:
@@ -263,5 +328,7 @@ tr.MaE td.kind, tr.MaE td.f1, tr.MaE .spark { color: var(--MaE) }
 tr.overall td.kind, tr.overall td.f1, tr.overall .spark { color: var(--overall) }
 figure { margin: 18px 0 0 }
 figure img { width: 100%; height: auto }
+details { margin: 12px 0 0 }
+summary { cursor: pointer; color: var(--soft); font-size: 13.5px }
 figcaption { color: var(--soft); font-size: 13px; max-width: 90ch }
 """

@@ -26,7 +26,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -382,7 +381,7 @@ def _execute_notebook(run: Run, partial: Path) -> float:
     target = partial.relative_to(root) if partial.is_relative_to(root) else partial
     output = partial / "notebook.ipynb"
     started = time.perf_counter()
-    with _own_kernel():
+    with _own_kernel(partial / "jupyter"):
         papermill.execute_notebook(
             str(notebook_path(run)),
             str(output),
@@ -399,36 +398,31 @@ def _execute_notebook(run: Run, partial: Path) -> float:
 
 
 @contextlib.contextmanager
-def _own_kernel() -> Iterator[None]:
-    """Make "python3" the interpreter that runs this code, whatever kernels the user has installed."""
-    with tempfile.TemporaryDirectory(prefix="mespot-kernel-") as folder:
-        spec = {
-            # the level silences what the kernel says about itself, at every start and when stopped; errors of cells
-            # are in the notebook
-            "argv": [
-                sys.executable,
-                "-m",
-                "ipykernel_launcher",
-                "--IPKernelApp.log_level=CRITICAL",
-                "-f",
-                "{connection_file}",
-            ],
-            "display_name": "Python 3 (ipykernel)",
-            "language": "python",
-            "env": KERNEL_ENVIRONMENT,
-        }
-        kernel = Path(folder) / "kernels" / "python3"
-        kernel.mkdir(parents=True)
-        _write_json(kernel / "kernel.json", spec)
-        before = os.environ.get("JUPYTER_PATH")
-        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["JUPYTER_PATH"]
-            else:
-                os.environ["JUPYTER_PATH"] = before
+def _own_kernel(folder: Path) -> Iterator[None]:
+    """Make "python3" the interpreter that runs this code, whatever kernels the user has installed.
+
+    `folder` holds what Jupyter needs for it, connection files too, and is removed at the end.
+    """
+    # the level silences what the kernel says about itself when it starts and stops; errors of cells are in the notebook
+    quiet = "--IPKernelApp.log_level=CRITICAL"
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", quiet, "-f", "{connection_file}"],
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "env": KERNEL_ENVIRONMENT,
+    }
+    kernel = folder / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    _write_json(kernel / "kernel.json", spec)
+    paths = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH")]))
+    before = dict(os.environ)
+    os.environ.update(JUPYTER_PATH=paths, JUPYTER_RUNTIME_DIR=str(folder / "runtime"))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _forget_machine(path: Path) -> None:

@@ -152,6 +152,16 @@ def test_page_says_oracle_and_is_the_same_every_time(finish, tmp_path):
     assert page.write_report(tmp_path)[0].read_text() == text
 
 
+def test_only_drawn_data_is_called_synthetic_and_has_its_labels_shown(finish, tmp_path):
+    folder = finish("s01", HIT)
+    assert "<details>" in page.write_report(tmp_path)[0].read_text()
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"synthetic": False}))
+    text = page.write_report(tmp_path)[0].read_text()
+    assert "<details>" not in text
+    assert "synthetic data" not in text
+
+
 def test_report_without_runs_says_how_to_make_some(tmp_path):
     path, found, problems = page.write_report(tmp_path)
     assert (found, problems) == ([], [])
