@@ -24,7 +24,7 @@ from mespot_lib.manifest import Video
 from mespot_lib.places import cache_root
 
 # Raise it when code behind a recipe changes what it computes.
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 
 
 class CacheError(ValueError):
