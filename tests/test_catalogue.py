@@ -124,7 +124,10 @@ def test_counts_are_compared_with_the_published_ones(tmp_path):
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_committed_manifests_are_of_the_present_generator(name, data):
     manifest = read_manifest(places.repository_root() / "data_manifests" / name, data / name)
-    assert manifest.descriptor["generator"] == generator(synthetic_config(name))
+    current = generator(synthetic_config(name))
+    assert manifest.descriptor["generator"] == {
+        key: current[key] for key in ("name", "version", "seed", "config")
+    }
     counts = manifest.counts()
     assert counts["subjects"] == 6
     assert counts["ME"] + counts["MaE"] >= (60 if name == "synthetic_casme2" else 40)

@@ -137,6 +137,19 @@ def test_the_marker_alone_makes_data_synthetic(tree):
         read_dataset("casme2", tree, name="synthetic_casme2")
 
 
+@pytest.mark.parametrize(
+    ("drawn_as", "name"),
+    [("synthetic_amplitude_1.5u", "synthetic_amplitude_1_5u"), ("mine", "synthetic_mine")],
+)
+def test_drawn_data_goes_by_the_name_it_was_drawn_under(tree, drawn_as, name):
+    (tree / SYNTHETIC_MARKER).touch()
+    (tree / "generator.json").write_text(f'{{"name": "{drawn_as}"}}')
+    assert read_dataset("casme2", tree).descriptor["dataset"] == name
+    (tree / "generator.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"generator\.json: not valid JSON"):
+        read_dataset("casme2", tree)
+
+
 # ------------------------------------------------------------------------------------------------ repairs, listed
 
 

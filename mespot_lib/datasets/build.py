@@ -134,14 +134,19 @@ def dataset_name(layout: str, root: Path, name: str | None) -> str:
         If a synthetic name is asked for data without the marker, or the reverse.
     """
     synthetic = is_synthetic(root)
-    drawn_as = (_generator(root) or {}).get("name") or f"synthetic_{layout}"
-    name = name or (re.sub(r"[^a-z0-9_]", "_", drawn_as) if synthetic else layout)
+    name = name or (_drawn_name(layout, root) if synthetic else layout)
     if name.startswith("synthetic_") != synthetic:
         found = "has" if synthetic else "lacks"
         raise DatasetError(
             f"{root}: {found} the marker {SYNTHETIC_MARKER}, so it cannot go by the name {name!r}"
         )
     return name
+
+
+def _drawn_name(layout: str, root: Path) -> str:
+    """Return the name that data was drawn under, as far as it can be part of a uid."""
+    name = re.sub(r"[^a-z0-9_]", "_", (_generator(root) or {}).get("name", layout))
+    return name if name.startswith("synthetic_") else f"synthetic_{name}"
 
 
 def described_datasets() -> list[str]:
@@ -270,4 +275,11 @@ def _generator(root: Path) -> dict[str, Any] | None:
     path = root / GENERATOR_FILE
     if not (is_synthetic(root) and path.is_file()):
         return None
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{path}: not valid JSON ({error})") from None
+    content.pop(
+        "hash", None
+    )  # it covers source code down to the comments, which are no content of the dataset
+    return content

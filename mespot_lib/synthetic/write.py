@@ -44,7 +44,7 @@ from mespot_lib.synthetic.layouts import (
 from mespot_lib.synthetic.render import render_frames
 from mespot_lib.synthetic.timeline import plan_video
 
-# Raise it when a drawn pixel, label or cell changes: datasets of another version are drawn again on use.
+# Raise it when a drawn pixel, label or cell changes on purpose; it is part of the manifest and its digest.
 GENERATOR_VERSION = 1
 
 _MARKER_TEXT = """\
@@ -122,15 +122,26 @@ def synthetic_config(name: str) -> SyntheticConfig:
 
 
 def generator(config: SyntheticConfig) -> dict[str, Any]:
-    """Return the content of `generator.json`: everything that determines the drawn dataset, and its hash."""
+    """Return the content of `generator.json`: everything that determines the drawn dataset.
+
+    `hash` covers the settings and the sources of this package, so data drawn by other code is recognised.
+    """
     settings = json.loads(json.dumps(asdict(config)))  # tuples become lists, as in the file
     content = {"name": config.name, "version": GENERATOR_VERSION, "seed": config.seed, "config": settings}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return {"hash": digest} | content
+    covered = json.dumps([content, _sources_digest()], sort_keys=True)
+    return {"hash": hashlib.sha256(covered.encode()).hexdigest()} | content
+
+
+@functools.cache  # a process draws with the sources it has imported, whatever happens to the files meanwhile
+def _sources_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(f"{path.name}\n{path.read_text(encoding='utf-8')}\0".encode())
+    return digest.hexdigest()
 
 
 def is_drawn(config: SyntheticConfig, root: Path) -> bool:
-    """Return whether `root` holds exactly this dataset, complete and of this version of the generator."""
+    """Return whether `root` holds exactly this dataset, complete and drawn by this code."""
     return (root / SYNTHETIC_MARKER).is_file() and _read_generator(root) == generator(config)
 
 
