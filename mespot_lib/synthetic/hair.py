@@ -12,6 +12,7 @@ from mespot_lib.synthetic.brushes import (
     canvas_axes,
     draw_strokes,
     fill_shape,
+    over,
     pink_noise,
     smooth_step,
     soften,
@@ -74,9 +75,7 @@ def paint_hair(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nda
     roots = _draw_roots(mask, 5200 if style.strand < 40 else 4200, rng)
     strands = _grow(roots, style, shape, look, rng)
     shine = _shine(roots, shape, look) * np.exp(rng.normal(0, 0.24, len(roots)))
-    colours = np.clip(colour * shine[:, None], 0, 255)
-    colours = np.concatenate([colours, np.full((len(roots), 1), 255)], 1)
-    draw_strokes(layer, strands, colours, rng.choice([1, 1, 2], len(roots)))
+    draw_strokes(layer, strands, _tinted(colour, shine), rng.choice([1, 1, 2], len(roots)))
     return layer * _trimmed(shape, style)
 
 
@@ -92,52 +91,60 @@ def paint_brows(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nd
     x, y = canvas_axes()
     layer = np.zeros((y.size, x.size, 4), np.uint8)
     colour = np.asarray(look.hair, np.float32) * 0.75 + np.asarray(look.skin, np.float32) * 0.05
-    per_side = 420
     for side in SIDES:
-        along = rng.uniform(0, 1, per_side) ** 0.95
-        centre_x, centre_y = brow_centre(shape, along)
-        thickness = shape.brow_thickness * np.interp(along, [0, 0.12, 0.6, 1], [0.7, 1, 0.8, 0.22])
-        start_y = centre_y + rng.uniform(-1, 1, per_side) * thickness
-        # hairs stand up at the inner end and lie down toward the outer one, meeting at the middle line
-        angle = 1.25 - 1.5 * along + 0.35 * (start_y - centre_y) / thickness + rng.normal(0, 0.15, per_side)
-        length = rng.uniform(6, 10, per_side)
-        steps = np.linspace(0, 1, 4)
-        bend = angle[:, None] - 0.35 * steps
-        x_strokes = centre_x[:, None] + np.cos(bend) * length[:, None] * steps
-        y_strokes = start_y[:, None] - np.sin(bend) * length[:, None] * steps * 0.7
-        strokes = np.stack([side * x_strokes, y_strokes], 2)
-        tones = colour * np.exp(rng.normal(0, 0.2, (per_side, 1)))
-        draw_strokes(layer, strokes, np.concatenate([tones, np.full((per_side, 1), 255)], 1), 1)
+        hairs = _brow_hairs(shape, 420, rng) * (side, 1)
+        draw_strokes(layer, hairs, _tinted(colour, np.exp(rng.normal(0, 0.2, len(hairs)))), 1)
     hairs = layer.astype(np.float32)
     haze = soften(hairs, 2.2)
     return (0.55 * hairs + 0.45 * haze) * look.brow_strength
 
 
+def _brow_hairs(shape: FaceShape, count: int, rng) -> np.ndarray:
+    """Hairs (count, points, 2) of the right brow: upright at its inner end, lying down toward the outer one."""
+    along = rng.uniform(0, 1, count) ** 0.95
+    centre_x, centre_y = brow_centre(shape, along)
+    thickness = shape.brow_thickness * np.interp(along, [0, 0.12, 0.6, 1], [0.7, 1, 0.8, 0.22])
+    start_y = centre_y + rng.uniform(-1, 1, count) * thickness
+    # from above and below they meet at the middle line
+    angle = 1.25 - 1.5 * along + 0.35 * (start_y - centre_y) / thickness + rng.normal(0, 0.15, count)
+    length = rng.uniform(6, 10, (count, 1))
+    steps = np.linspace(0, 1, 4)
+    bend = angle[:, None] - 0.35 * steps
+    x = centre_x[:, None] + np.cos(bend) * length * steps
+    y = start_y[:, None] - np.sin(bend) * length * steps * 0.7
+    return np.stack([x, y], 2)
+
+
 def paint_beard(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.ndarray:
     """Paint the beard; premultiplied float32 (H, W, 4), empty for a shaven face."""
     x, y = canvas_axes()
-    layer = np.zeros((y.size, x.size, 4), np.float32)
     if look.beard == "none":
-        return layer
+        return np.zeros((y.size, x.size, 4), np.float32)
     density = _beard_density(shape, look.beard, x, y)
     density *= 1 + 0.15 * pink_noise(rng, density.shape, 1.0, 8)
     density = np.clip(density, 0, 1)
-    length, count = (1.8, 5000) if look.beard == "stubble" else (9.0, 4200)
+    stubble = look.beard == "stubble"
+    hairs = _beard_hairs(density, 5000 if stubble else 4200, 1.8 if stubble else 9.0, rng)
+    layer = np.zeros((y.size, x.size, 4), np.uint8)
+    tones = 0.85 * np.exp(rng.normal(0, 0.25, len(hairs)))
+    draw_strokes(layer, hairs, _tinted(np.asarray(look.hair), tones), 1)
+    haze = soften(density.astype(np.float32), 2.0)[..., None] * (0.28 if stubble else 0.62)
+    under = np.concatenate([haze * np.asarray(look.hair, np.float32) * 0.6, haze * 255], 2)
+    return over(layer.astype(np.float32) * (0.35 if stubble else 0.75), under)
+
+
+def _beard_hairs(density: np.ndarray, count: int, length: float, rng) -> np.ndarray:
+    """Hairs (count, points, 2) that hang down and a little toward the middle."""
     roots = _draw_roots(density, count, rng)
-    angle = np.pi / 2 - 0.010 * roots[:, 0] + rng.normal(0, 0.3, count)
+    angle = (np.pi / 2 - 0.010 * roots[:, 0] + rng.normal(0, 0.3, count))[:, None]
     steps = np.linspace(0, 1, 4) * length * rng.uniform(0.5, 1, (count, 1))
-    strokes = roots[:, None] + np.stack([np.cos(angle)[:, None] * steps, np.sin(angle)[:, None] * steps], 2)
-    tones = np.asarray(look.hair) * 0.85 * np.exp(rng.normal(0, 0.25, (count, 1)))
-    strokes_layer = np.zeros(layer.shape, np.uint8)
-    draw_strokes(
-        strokes_layer, strokes, np.concatenate([np.clip(tones, 0, 255), np.full((count, 1), 255)], 1), 1
-    )
-    under = 0.28 if look.beard == "stubble" else 0.62
-    haze = soften(density.astype(np.float32), 2.0)[..., None] * under
-    layer[..., :3] = haze * np.asarray(look.hair, np.float32) * 0.6
-    layer[..., 3:] = haze * 255
-    hairs = strokes_layer.astype(np.float32) * (0.35 if look.beard == "stubble" else 0.75)
-    return hairs + layer * (1 - hairs[..., 3:] / 255)
+    return roots[:, None] + np.stack([np.cos(angle) * steps, np.sin(angle) * steps], 2)
+
+
+def _tinted(colour: np.ndarray, brightness: np.ndarray) -> np.ndarray:
+    """Opaque colours (N, 4) of N strands."""
+    colours = np.clip(colour * brightness[:, None], 0, 255)
+    return np.concatenate([colours, np.full((len(colours), 1), 255)], 1)
 
 
 # --- the hair's outline ------------------------------------------------------------------------------------

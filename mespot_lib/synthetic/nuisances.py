@@ -127,23 +127,27 @@ def head(config: SyntheticConfig, seed: int) -> Head:
     yaw, pitch = config.turn_rad * drift[:, 4], config.turn_rad * drift[:, 5]
     spans = []
     for _ in range(rng.poisson(config.nods_per_min * config.seconds_per_video / 60)):
-        start, duration = rng.uniform(0.3, config.seconds_per_video - 1.5), rng.uniform(0.3, 1.0)
-        reach = np.exp(rng.uniform(*np.log(config.nod_u)))
-        direction = rng.uniform(0, 2 * np.pi)
-        returns = rng.random() < 0.5
-        turn_x, turn_y = rng.uniform(0.2, 1.2, 2) * 0.006
+        span, course, direction = _nod(rng, config, time_s)
+        turn = rng.uniform(0.2, 1.2, 2) * 0.006  # rad per u of shift
         lean = 0.0015 * rng.normal()
-        if returns:
-            middle = start + duration / 2
-            course = reach * time_course(time_s, (start, middle, middle, start + duration))
-        else:  # a new posture: a smaller shift that stays
-            share = np.clip((time_s - start) / duration, 0, 1)
-            course = 0.6 * reach * (0.5 - 0.5 * np.cos(np.pi * share))
         x, y = x + np.cos(direction) * course, y + np.sin(direction) * course
-        yaw, pitch = yaw + turn_x * np.cos(direction) * course, pitch + turn_y * np.sin(direction) * course
+        yaw, pitch = yaw + turn[0] * np.cos(direction) * course, pitch + turn[1] * np.sin(direction) * course
         roll = roll + lean * course
-        spans.append(Span("nod", start, start + duration))
+        spans.append(span)
     return Head(x, y, roll, size, yaw, pitch, spans)
+
+
+def _nod(rng, config: SyntheticConfig, time_s) -> tuple[Span, np.ndarray, float]:
+    """When the head nods or takes a new posture, how far it has gone (T,) in u, and in which direction (rad)."""
+    start, duration = rng.uniform(0.3, config.seconds_per_video - 1.5), rng.uniform(0.3, 1.0)
+    reach, direction = np.exp(rng.uniform(*np.log(config.nod_u))), rng.uniform(0, 2 * np.pi)
+    if rng.random() < 0.5:  # there and back
+        middle = start + duration / 2
+        course = reach * time_course(time_s, (start, middle, middle, start + duration))
+    else:  # a new posture: a smaller shift that stays
+        share = np.clip((time_s - start) / duration, 0, 1)
+        course = 0.6 * reach * (0.5 - 0.5 * np.cos(np.pi * share))
+    return Span("nod", start, start + duration), course, direction
 
 
 def light(config: SyntheticConfig, seed: int) -> np.ndarray:
