@@ -1,0 +1,108 @@
+"""One set of versions: pyproject's ranges, the two locks and the conda environment say the same."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# mediapipe 0.10.21 declares numpy<2, so pip would refuse a lock that has it; these come and go with it
+WITH_MEDIAPIPE = {"mediapipe", "absl-py", "flatbuffers", "protobuf"}
+
+
+def pins(name: str) -> dict[str, Version]:
+    lines = (ROOT / name).read_text(encoding="utf-8").split()
+    return {canonicalize_name(pin): Version(version) for pin, version in (line.split("==") for line in lines)}
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [
+        Requirement(text)
+        for text in [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]
+    ]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_the_lock_lies_inside_the_ranges(requirement):
+    assert pins("requirements.lock")[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_the_conda_lock_is_the_lock_without_mediapipe():
+    lock = pins("requirements.lock")
+    assert pins("requirements-conda.lock") == {name: lock[name] for name in lock.keys() - WITH_MEDIAPIPE}
+
+
+def test_only_one_opencv_is_locked():
+    # two cv2 wheels overwrite each other silently
+    assert [name for name in pins("requirements.lock") if name.startswith("opencv")] == ["opencv-python"]
+
+
+def test_the_environment_file_is_python_pip_and_the_lock():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    python, pip, packages = environment["dependencies"]
+    assert re.fullmatch(r"python=3\.11", python)
+    assert Version("3.11") in Requirement(f"python{PROJECT['requires-python']}").specifier
+    assert pip == "pip"
+    assert packages == {"pip": ["-r requirements-conda.lock", "-e ."]}
+
+
+def test_no_file_names_a_package_host_or_a_local_path():
+    for name in ("requirements.lock", "requirements-conda.lock", "environment.yml", "pyproject.toml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"file://|--index|--find-links|https?://(?!creativecommons)|\+cpu", text), name
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["reproduce", "test", "lab", "explore", "bench", "lint"])
+def test_every_target_of_the_makefile_is_there(target):
+    done = subprocess.run(
+        ["make", "-n", target, f"PYTHON={sys.executable}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_installer_passes_pips_settings_on(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import install
+
+    listed = (
+        f":env:.find-links='{tmp_path}'\nglobal.index-url='https://mirror.example/simple'\n"
+        f"global.extra-index-url='file://{tmp_path} file:///not/there'\nglobal.timeout='60'\n"
+    )
+    answer = subprocess.CompletedProcess([], 0, stdout=listed)
+    monkeypatch.setattr(install.subprocess, "run", lambda *a, **k: answer)
+    for name in install.SOURCES:
+        monkeypatch.delenv(name, raising=False)
+    settings = install.pip_settings()
+    assert settings["UV_FIND_LINKS"] == str(tmp_path)
+    assert settings["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
+    assert settings["UV_INDEX"] == f"file://{tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "settings", "backend"),
+    [
+        ("", {}, ["--torch-backend", "cpu"]),
+        ("", {"UV_FIND_LINKS": "/somewhere"}, []),
+        ("cu128", {"UV_FIND_LINKS": "/somewhere"}, ["--torch-backend", "cu128"]),
+        ("default", {}, []),
+    ],
+)
+def test_the_build_of_torch_is_the_users_choice(monkeypatch, chosen, settings, backend):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import install
+
+    monkeypatch.setenv("TORCH", chosen)
+    for name in install.SOURCES:
+        monkeypatch.delenv(name, raising=False)
+    assert install.torch_backend(settings) == backend
