@@ -329,27 +329,45 @@ def chance(
     """
     rng = np.random.default_rng(seed)
     videos = sorted(lengths)
-    true_table, spotted_table = _table(truth, videos), _table(spotted, videos)
-    placed = np.empty((draws, *spotted_table.frames.shape), dtype=np.int64)  # (draws, N, 2)
-    for v, video in enumerate(videos):
-        rows = np.flatnonzero(spotted_table.group // len(KINDS) == v)
-        sizes = np.diff(spotted_table.frames[rows], axis=1)[:, 0] + 1
-        onset = _place_at_random(sizes, lengths[video], draws, rng)
-        placed[:, rows] = np.stack([onset, onset + sizes - 1], axis=-1)
-    groups = len(videos) * len(KINDS)
-    shift = np.arange(draws)[:, None] * groups  # every draw gets groups of its own
-    many_spotted = _Table(placed.reshape(-1, 2), (spotted_table.group + shift).ravel())
-    many_true = _Table(np.tile(true_table.frames, (draws, 1)), (true_table.group + shift).ravel())
-    pairs = _maximum_matching(many_true, many_spotted, t_eval)
-    tp = np.bincount(many_true.group[pairs[:, 0]], minlength=draws * groups)
-    tp = tp.reshape(draws, len(videos), len(KINDS)).sum(axis=1)  # (draws, 2)
-    both = np.concatenate([true_table.group, spotted_table.group]) % len(KINDS)
-    n = np.bincount(both, minlength=len(KINDS))  # true and spotted intervals of each kind together
+    sides = _table(truth, videos), _table(spotted, videos)
+    frames = [lengths[video] for video in videos]
+    at_once = max(1, _MOST_PLACED // max(1, len(sides[1].group)))
+    batches = [min(at_once, draws - done) for done in range(0, draws, at_once)]
+    tp = np.concatenate([_random_hits(*sides, frames, batch, t_eval, rng) for batch in batches])  # (draws, 2)
+    kinds = np.concatenate([table.group for table in sides]) % len(KINDS)
+    n = np.bincount(kinds, minlength=len(KINDS))  # true and spotted intervals of each kind together
     f1 = 2 * np.column_stack([tp, tp.sum(axis=1)]) / np.maximum(np.append(n, n.sum()), 1)  # (draws, 3)
     return {
         part: Chance(float(x.mean()), float(np.quantile(x, 0.975)))
         for part, x in zip(PARTS, f1.T, strict=True)
     }
+
+
+_MOST_PLACED = 2_000_000  # random intervals in memory at the same time
+
+
+def _random_hits(
+    truth: _Table,
+    spotted: _Table,
+    lengths: Sequence[int],
+    draws: int,
+    t_eval: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the hits of each kind (draws, 2) when spotted intervals are placed at random in their videos."""
+    placed = np.empty((draws, *spotted.frames.shape), dtype=np.int64)  # (draws, N, 2)
+    for v, length in enumerate(lengths):
+        rows = np.flatnonzero(spotted.group // len(KINDS) == v)
+        sizes = np.diff(spotted.frames[rows], axis=1)[:, 0] + 1
+        onset = _place_at_random(sizes, length, draws, rng)
+        placed[:, rows] = np.stack([onset, onset + sizes - 1], axis=-1)
+    groups = len(lengths) * len(KINDS)
+    shift = np.arange(draws)[:, None] * groups  # every draw gets groups of its own
+    many_spotted = _Table(placed.reshape(-1, 2), (spotted.group + shift).ravel())
+    many_true = _Table(np.tile(truth.frames, (draws, 1)), (truth.group + shift).ravel())
+    pairs = _maximum_matching(many_true, many_spotted, t_eval)
+    tp = np.bincount(many_true.group[pairs[:, 0]], minlength=draws * groups)
+    return tp.reshape(draws, len(lengths), len(KINDS)).sum(axis=1)
 
 
 def _place_at_random(sizes: np.ndarray, length: int, draws: int, rng: np.random.Generator) -> np.ndarray:

@@ -64,13 +64,14 @@ def _write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
 def _strip_plot(pooled: Sequence[Pooled]) -> bytes:
     """Draw F1 of every subject, the pooled F1 with its interval, and chance; one panel per kind. Return SVG."""
     import matplotlib
+    from matplotlib.figure import Figure
 
     from mespot_lib import viz
 
     style = viz.STYLE | {"svg.hashsalt": "mespot", "font.size": 9}
     with matplotlib.rc_context(style):
         # a figure of its own, not pyplot's: no window, no state left behind
-        figure = matplotlib.figure.Figure(figsize=(10.6, 1.15 + 0.55 * len(pooled)), layout="constrained")
+        figure = Figure(figsize=(10.6, 1.15 + 0.55 * len(pooled)), layout="constrained")
         figure.get_layout_engine().set(wspace=0.06)
         axes = figure.subplots(1, len(PARTS), sharex=True, sharey=True)
         for ax, part in zip(axes, ("MaE", "ME", "overall"), strict=True):
@@ -86,6 +87,7 @@ def _strip_plot(pooled: Sequence[Pooled]) -> bytes:
 def _timelines(one: Pooled) -> bytes:
     """Draw every video as a line: truth above in the colour of its kind, spotted below by outcome. Return SVG."""
     import matplotlib
+    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     from mespot_lib import viz
@@ -97,7 +99,7 @@ def _timelines(one: Pooled) -> bytes:
     with matplotlib.rc_context(
         viz.STYLE | {"svg.hashsalt": "mespot", "font.size": 8, "hatch.linewidth": 0.6}
     ):
-        figure = matplotlib.figure.Figure(figsize=(10.6, 0.9 + 0.3 * len(fps)), layout="constrained")
+        figure = Figure(figsize=(10.6, 0.9 + 0.3 * len(fps)), layout="constrained")
         ax = figure.subplots()
         for y, video in enumerate(sorted(fps)):
             ax.plot([0, seconds[video]], [y, y], color="#DDDDDD", linewidth=0.8, zorder=0)
