@@ -20,7 +20,7 @@ from mespot_lib import places
 from mespot_lib.interval import Interval
 from mespot_lib.metrics import PARTS, Counts, match
 from mespot_lib.report import Pooled, pool_results, protocol_text, row_of
-from mespot_lib.runs import scan_results
+from mespot_lib.runs import failures, scan_results
 
 
 def write_report(reports_root: str | Path | None = None) -> tuple[Path, list[dict[str, Any]], list[str]]:
@@ -44,11 +44,9 @@ def write_report(reports_root: str | Path | None = None) -> tuple[Path, list[dic
         figure = _strip_plot(here)
         (folder / f"{dataset}.svg").write_bytes(figure)
         sections.append(_section(dataset, here, figure))
-    failed = sorted(
-        path.parent.relative_to(root) for path in (root / "runs" / "failed").glob("*/*/*/notebook.ipynb")
-    )
+    failed = [failure["reason"] for failure in failures(root)]
     page = root / "report.html"
-    page.write_text(_page(sections, problems, [path.as_posix() for path in failed]), encoding="utf-8")
+    page.write_text(_page(sections, problems, failed), encoding="utf-8")
     return page, table, problems
 
 

@@ -6,8 +6,8 @@
         truth.csv        the true ones they were scored against
         scores.npz       score curve or proposals of each video
         notebook.ipynb   the executed notebook
-    reports/runs/failed/<dataset>/<method>/<fold>-<key>/notebook.ipynb     where a run stopped with an error
-    reports/runs/.partial/                                                 runs at work
+    reports/runs/failed/<dataset>/<method>/<fold>-<key>/    a run that stopped: its notebook, error.json
+    reports/runs/.partial/                                  runs at work
 
 The *key* covers everything that can change a result: method, dataset and its content, fold, profile, seed,
 parameters, and the code (library and notebook). A run whose folder is there is finished and is not done again;
@@ -283,8 +283,12 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
     tagged = [cell for cell in _code_cells(path) if "parameters" in cell["metadata"].get("tags", ())]
     if len(tagged) != 1:
         raise RunError(f"{path.name}: {len(tagged)} cells are tagged `parameters`; there must be one")
+    try:
+        lines = ast.parse("".join(tagged[0]["source"])).body
+    except SyntaxError as error:
+        raise RunError(f"{path.name}: the parameters cell is not Python ({error})") from None
     found = {}
-    for line in ast.parse("".join(tagged[0]["source"])).body:
+    for line in lines:
         target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
         try:
             found[target.id] = ast.literal_eval(line.value)
@@ -294,22 +298,26 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
 
 
 def check_parameters(run: Run) -> None:
-    """Raise `RunError` if the run sets a parameter that its notebook does not have.
+    """Raise `RunError` if the run sets a parameter that its notebook does not have, or one that has a field of its own.
 
     papermill would only warn, and the run would silently do something else than was asked for.
     """
     path = notebook_path(run)
-    known = notebook_parameters(path)
-    unknown = sorted(set(_parameters(run, "")) - set(known))
+    known, own = notebook_parameters(path), _own_parameters(run, "")
+    unknown = sorted({*own, *run.parameters} - set(known))
     if unknown:
+        there = ", ".join(known) or "none"
+        raise RunError(f"{path.name} has no parameter {', '.join(unknown)}; it has: {there}")
+    twice = sorted(set(own) & set(run.parameters))
+    if twice:
         raise RunError(
-            f"{path.name} has no parameter {', '.join(unknown)}; it has: {', '.join(known) or 'none'}"
+            f"{run}: {', '.join(twice)} is set by the run itself and cannot be a further parameter"
         )
 
 
-def _parameters(run: Run, result_folder: str) -> dict[str, Any]:
+def _own_parameters(run: Run, result_folder: str) -> dict[str, Any]:
     own = {"dataset": run.dataset, "fold": run.fold, "profile": run.profile, "seed": run.seed}
-    return {**own, "result_folder": result_folder, **run.parameters}
+    return own | {"result_folder": result_folder}
 
 
 def execute(run: Run, manifest_digest: str) -> Path:
@@ -318,8 +326,8 @@ def execute(run: Run, manifest_digest: str) -> Path:
     Raises
     ------
     RunError
-        If the notebook lacks a parameter, stops with an error, or stores no or another result. The executed notebook is
-        then kept under `reports/runs/failed`, and the message names it.
+        If the notebook lacks a parameter, stops with an error, or stores no or another result. The executed
+        notebook is then kept under `reports/runs/failed`, and the message names it.
     """
     check_parameters(run)
     folder = run_folder(run, manifest_digest)
@@ -335,15 +343,32 @@ def execute(run: Run, manifest_digest: str) -> Path:
             seconds = _execute_notebook(run, partial)
             _complete(run, partial, manifest_digest, folder.name.removeprefix(f"{run.fold}-"), seconds)
         except Exception as error:
+            reason = f"{run}: {_reason(error)} (executed notebook: {_shown(failed / 'notebook.ipynb')})"
+            _write_json(partial / "error.json", {"run": asdict(run), "reason": reason})
             _move(partial, failed)
-            kept = _shown(failed / "notebook.ipynb")
-            raise RunError(f"{run}: {_reason(error)} (executed notebook: {kept})") from error
+            raise RunError(reason) from error
         except BaseException:  # interrupted
             shutil.rmtree(partial, ignore_errors=True)
             raise
         _move(partial, folder)
-        shutil.rmtree(failed, ignore_errors=True)
+        _forget_failures(run)
     return folder
+
+
+def failures(reports_root: str | Path | None = None) -> list[dict[str, Any]]:
+    """Return the runs that stopped with an error and have not succeeded since: `run`, `reason`, `folder`."""
+    root = Path(reports_root) if reports_root else places.reports_root()
+    return [
+        json.loads(path.read_text(encoding="utf-8")) | {"folder": path.parent}
+        for path in sorted((root / "runs" / "failed").glob("*/*/*/error.json"))
+    ]
+
+
+def _forget_failures(run: Run) -> None:
+    """Remove what is kept of earlier attempts at the run, with other code or data too."""
+    for failure in failures():
+        if failure["run"] == asdict(run):
+            shutil.rmtree(failure["folder"], ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -385,7 +410,7 @@ def _execute_notebook(run: Run, partial: Path) -> float:
         papermill.execute_notebook(
             str(notebook_path(run)),
             str(output),
-            parameters=_parameters(run, target.as_posix()),
+            parameters={**_own_parameters(run, target.as_posix()), **run.parameters},
             kernel_name="python3",
             language="python",
             progress_bar=False,

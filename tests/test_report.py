@@ -125,7 +125,7 @@ def test_page_is_complete_and_self_contained(finish, tmp_path):
     half.mkdir()
     failed = tmp_path / "runs" / "failed" / "toy" / "tiny" / "s02-1"
     failed.mkdir(parents=True)
-    (failed / "notebook.ipynb").write_text("{}")
+    (failed / "error.json").write_text('{"run": {}, "reason": "tiny on toy: stumbled"}')
     path, found, problems = page.write_report(tmp_path)
     text = path.read_text()
     for phrase in (
@@ -133,7 +133,7 @@ def test_page_is_complete_and_self_contained(finish, tmp_path):
         "1 of 2 folds",
         "thresholds from other subjects",
         "half-written",
-        "failed/toy/tiny/s02-1",
+        "tiny on toy: stumbled",
     ):
         assert phrase in text
     assert "sharp = &lt;b&gt;" in text

@@ -1,6 +1,7 @@
 """Keys, folders, stored results, and the execution of a notebook (a tiny one: no pictures, no method)."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -269,6 +270,7 @@ def test_unknown_parameter_is_refused_before_anything_runs(tiny, reports):
         (["a = 1", "b = 2"], "2 cells are tagged `parameters`"),
         (["a = 1\nb = a + 1"], "parameters must be literals, but 'b = a \\+ 1'"),
         (["import os"], "parameters must be literals, but 'import os'"),
+        (["%magic"], "the parameters cell is not Python"),
     ],
 )
 def test_parameters_cell_is_one_cell_of_literals(tmp_path, cells, message):
@@ -288,9 +290,26 @@ def test_failed_runs_keep_the_executed_notebook(tiny, reports):
     kept = runs.runs_root() / "failed" / "toy" / "tiny" / runs.run_folder(run, digest).name / "notebook.ipynb"
     assert str(kept) in str(error.value)
     assert "stumbled on purpose" in kept.read_text()
+    assert [failure["reason"] for failure in runs.failures(reports)] == [str(error.value)]
     assert runs.state(runs.run_folder(run, digest)) == "missing"
     assert runs.scan_results(reports) == ([], [])
     assert leftovers(reports) == []
+
+
+def test_a_success_forgets_earlier_failures_of_the_same_run(tiny, reports):
+    for name, run in (("s01-a", tiny()), ("s01-b", tiny(seed=1))):
+        folder = reports / "runs" / "failed" / "toy" / "tiny" / name
+        folder.mkdir(parents=True)
+        (folder / "error.json").write_text(json.dumps({"run": dataclasses.asdict(run), "reason": "stumbled"}))
+    runs._forget_failures(tiny())
+    assert [failure["folder"].name for failure in runs.failures(reports)] == ["s01-b"]
+
+
+@pytest.mark.parametrize("name", ["fold", "result_folder"])
+def test_what_a_run_sets_itself_cannot_be_set_again(tiny, name):
+    run = dataclasses.replace(tiny(), parameters={name: "x"})
+    with pytest.raises(RunError, match=f"{name} is set by the run itself"):
+        runs.check_parameters(run)
 
 
 def test_a_result_for_another_dataset_content_is_refused(tiny, reports):
