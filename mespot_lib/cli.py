@@ -113,7 +113,7 @@ def synth(
 def manifest(
     dataset: Annotated[str, typer.Argument(help="Name of a dataset of data_manifests/.")],
     root: Annotated[
-        Path | None, typer.Option(help="Where the dataset lies, if not at its usual place.")
+        Path | None, typer.Argument(help="Where the dataset lies, if not at its usual place.")
     ] = None,
     policy: Annotated[str | None, typer.Option(help="Fix policy of the labels.")] = None,
     out: Annotated[
@@ -122,10 +122,10 @@ def manifest(
     as_json: Json = False,
 ) -> None:
     """Read a dataset, list what was counted and repaired, and write its manifest."""
-    from mespot_lib.catalogue import load_dataset
+    from mespot_lib.catalogue import expected_counts, load_dataset, read_folder
     from mespot_lib.manifest import write_manifest
 
-    found = load_dataset(dataset, root, policy)
+    found = read_folder(dataset, root, policy) if root else load_dataset(dataset, policy=policy)
     repairs = found.repairs()
     if out:
         write_manifest(found, out)
@@ -134,8 +134,7 @@ def manifest(
         record = {"dataset": dataset, "digest": found.digest(), "counts": found.counts(), "repairs": lines}
         typer.echo(json.dumps(record, indent=2))
         return
-    for name, value in found.counts().items():
-        typer.echo(f"{name:<16}{value:>8}")
+    typer.echo(expected_counts(found).astype("string").fillna("-").to_string(index=False))
     typer.echo(f"\n{len(repairs)} repairs and remarks, policy {found.descriptor['fix_policy']}")
     if len(repairs):
         typer.echo(repairs.to_string(index=False, na_rep=""))
@@ -178,7 +177,9 @@ def _sweep(
     policy = (parameters or {}).get("fix_policy")
     manifests = {name: load_dataset(name, policy=policy) for name in _names(datasets)}
     chosen = list(NOTEBOOKS) if methods == "all" else _names(methods)
-    summary = sweeping.sweep(sweeping.plan(chosen, manifests, folds, profile, seeds, parameters), workers)
+    jobs = sweeping.plan(chosen, manifests, folds, profile, seeds, parameters)
+    sweeping.measure_features(jobs, manifests, workers)
+    summary = sweeping.sweep(jobs, workers)
     for run in summary.damaged:
         typer.echo(f"half-written, done again: {run}", err=True)
     typer.echo(str(summary))

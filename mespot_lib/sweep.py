@@ -1,9 +1,12 @@
 """A sweep: many runs (methods x datasets x folds x seeds) over worker processes.
 
-Each worker executes one run at a time in a kernel of its own. Finished runs are skipped, a failing run does not stop
-the others, and a sweep that was killed goes on where it was when started again.
+First the features of every video that a run will need are measured, one video per task, so that no two runs wait for
+each other's; then each worker executes one run at a time in a kernel of its own. Finished runs are skipped, a failing
+run does not stop the others, and a sweep that was killed goes on where it was when started again.
 """
 
+import contextlib
+import importlib
 import multiprocessing
 import os
 import sys
@@ -15,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mespot_lib import runs
-from mespot_lib.manifest import Manifest, loso_folds
+from mespot_lib.manifest import Manifest, Video, loso_folds
 from mespot_lib.runs import Run, RunError
 
 # A worker that dies (out of memory, killed) takes the whole pool down; its runs are given to a new pool so many times.
@@ -81,6 +84,38 @@ def plan(
     for run in {job.run.method: job.run for job in jobs}.values():
         runs.check_parameters(run)
     return jobs
+
+
+def measure_features(
+    jobs: Sequence[Job], manifests: Mapping[str, Manifest], workers: int = 2, progress: bool = True
+) -> int:
+    """Fill the feature cache for the jobs that are not finished, over worker processes; return how many videos.
+
+    What cannot be measured (no face, an unreadable frame) is left to the run that needs it, which says so.
+    """
+    from tqdm import tqdm
+
+    waiting = [
+        job.run for job in jobs if runs.state(runs.run_folder(job.run, job.manifest_digest)) != "finished"
+    ]
+    wanted = sorted({(run.method, run.profile, run.dataset) for run in waiting})
+    tasks = [
+        (method, profile, manifests[dataset].video(uid))
+        for method, profile, dataset in wanted
+        for uid in manifests[dataset].uids
+    ]
+    if tasks:
+        with _pool(min(workers, len(tasks))) as pool:
+            measured = pool.map(_measure, tasks)
+            for _ in tqdm(measured, "features", len(tasks), unit="video", disable=not progress):
+                pass
+    return len(tasks)
+
+
+def _measure(task: tuple[str, str, Video]) -> None:
+    method, profile, video = task
+    with contextlib.suppress(ValueError, OSError):
+        importlib.import_module(f"mespot_lib.methods.{method}").prepare(video, profile)
 
 
 def choose_folds(manifest: Manifest, folds: str) -> list[str]:
@@ -149,9 +184,7 @@ def _outcomes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | No
 
 
 def _in_pool(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
-    # "spawn" starts clean processes: a forked one would share threads and locks of its parent
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_end_with_parent)
+    pool = _pool(min(workers, len(jobs)))
     try:
         futures: dict[Future[str | None], Job] = {pool.submit(_work, job): job for job in jobs}
         running = set(futures)
@@ -161,6 +194,12 @@ def _in_pool(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | Non
                 yield futures[future], future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # "spawn" starts clean processes: a forked one would share threads and locks of its parent
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
 
 
 def _end_with_parent() -> None:

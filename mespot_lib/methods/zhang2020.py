@@ -163,6 +163,11 @@ def _training_f1(
     return metrics.score(truth, spotted).overall.f1
 
 
+def prepare(video: Video, profile: str) -> None:
+    """Measure what every fold needs of a video, into the cache."""
+    region_motion(video, getattr(ZhangConfig, profile)().motion)
+
+
 def score_video(video: Video, config: ZhangConfig) -> Scores:
     """Measure (or read from the cache) the motion of a video and let the regions vote."""
     return score_motion(region_motion(video, config.motion), video.fps, config)
