@@ -6,7 +6,7 @@ run does not stop the others, and a sweep that was killed goes on where it was w
 """
 
 import contextlib
-import importlib
+import importlib.util
 import multiprocessing
 import os
 import sys
@@ -98,7 +98,7 @@ def measure_features(
     waiting = [
         job.run for job in jobs if runs.state(runs.run_folder(job.run, job.manifest_digest)) != "finished"
     ]
-    wanted = sorted({(run.method, run.profile, run.dataset) for run in waiting})
+    wanted = sorted({(run.method, run.profile, run.dataset) for run in waiting if _has_features(run.method)})
     tasks = [
         (method, profile, manifests[dataset].video(uid))
         for method, profile, dataset in wanted
@@ -110,6 +110,12 @@ def measure_features(
             for _ in tqdm(measured, "features", len(tasks), unit="video", disable=not progress):
                 pass
     return len(tasks)
+
+
+def _has_features(method: str) -> bool:
+    """Return whether the method has something to measure per video; one may consist of its notebook alone."""
+    name = f"mespot_lib.methods.{method}"
+    return importlib.util.find_spec(name) is not None and hasattr(importlib.import_module(name), "prepare")
 
 
 def _measure(task: tuple[str, str, Video]) -> None:

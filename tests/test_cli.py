@@ -207,7 +207,8 @@ def test_report_prints_rows(toy):
 def test_manifest_lists_counts_and_writes(toy):
     result = mespot("manifest", "toy", "--out", toy / "m")
     assert result.exit_code == 0, result.output
-    assert [line.split() for line in result.stdout.splitlines()][:2] == [["subjects", "2"], ["videos", "4"]]
+    lines = [line.split()[:2] for line in result.stdout.splitlines()]
+    assert lines[:3] == [["count", "found"], ["subjects", "2"], ["videos", "4"]]
     assert "0 repairs and remarks, policy none" in result.stdout
     assert sorted(path.name for path in (toy / "m").iterdir()) == ["dataset.json", "events.csv", "videos.csv"]
     record = json.loads(mespot("manifest", "toy", "--json").stdout)
