@@ -1,0 +1,120 @@
+"""Notebooks stay readable, runnable and honest. Each failure says which command repairs it."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mespot_lib import runs
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+STRIP = "nbstripout --keep-output --keep-count notebooks/*.ipynb"
+RERUN = "restart the kernel, run all cells, save, then " + STRIP
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str) -> list[dict]:
+    return [
+        cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind
+    ]
+
+
+def code(path: Path) -> list[str]:
+    return ["".join(cell["source"]) for cell in cells(path, "code")]
+
+
+def test_cells_ran_from_first_to_last(path):
+    counts = [cell["execution_count"] for cell in cells(path, "code")]
+    assert counts == list(range(1, len(counts) + 1)), RERUN
+
+
+def test_outputs_hold_no_errors_no_warnings_no_progress(path):
+    outputs = [output for cell in cells(path, "code") for output in cell["outputs"]]
+    assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"], RERUN
+    assert "widget-view" not in json.dumps(outputs), RERUN
+
+
+def test_metadata_is_stripped(path):
+    done = subprocess.run(
+        [sys.executable, "-m", "nbstripout", "--verify", "--keep-output", "--keep-count", str(path)],
+        capture_output=True,
+    )
+    assert done.returncode == 0, STRIP
+
+
+def test_nothing_of_a_machine_is_left(path):
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r"/home/\w+|/Users/\w+|/root/|/tmp/|[A-Z]:\\\\\w+|/work/", text)
+    assert not found, f"{found[:3]}: {RERUN}"
+
+
+def test_the_file_is_small(path):
+    assert path.stat().st_size < 400_000, "make figures smaller (viz.use_style stores JPEG)"
+
+
+def test_the_first_cell_is_the_title_alone(path):
+    first = cells(path, "markdown")[0]
+    assert re.fullmatch(r"# \d\d · [^\n]+", "".join(first["source"]))
+
+
+def test_parameters_are_literals(path):
+    assert runs.notebook_parameters(path)  # raises where one is computed
+
+
+def test_logic_lives_in_the_library(path):
+    for source in code(path):
+        tree = ast.parse(source)
+        defined = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef | ast.FunctionDef)]
+        assert not [n for n in defined if isinstance(n, ast.ClassDef) or n.end_lineno - n.lineno >= 8], source
+        assert len(source.splitlines()) <= 15, f"a code cell of more than 15 lines: {source[:60]}"
+        assert not re.search(r"sys\.path|pip install|%|!|urlopen|requests\.", source.replace("!=", "")), (
+            source[:60]
+        )
+
+
+def test_numbers_are_checked(path):
+    tags = [tag for cell in cells(path, "code") for tag in cell["metadata"].get("tags", ())]
+    assert tags.count("nbval-check-output") >= 2
+    assert "nbval-skip" not in tags
+
+
+def test_readers_are_told_what_to_expect_and_what_to_remember(path):
+    prose = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
+    for heading in (
+        "**What you'll do.**",
+        "**What you'll need.**",
+        "What to remember",
+        "Exercises",
+        "synthetic",
+    ):
+        assert heading in prose, heading
+    assert f"{path.stem}" in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "the README lists every notebook"
+    )
+
+
+def test_a_changed_number_fails(path, tmp_path):
+    """What `make test` compares is compared: a checked cell of another number than the stored one fails nbval."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    literal = '["cells counted:", 41 + 1]'
+    checked = {"cell_type": "code", "execution_count": 1, "metadata": {"tags": ["nbval-check-output"]}}
+    result = {"output_type": "execute_result", "execution_count": 1, "metadata": {}}
+    for stored, code_ in (("42", 0), ("43", 1)):
+        shown = result | {"data": {"text/plain": [f"['cells counted:', {stored}]"]}}
+        cell = checked | {"source": [literal], "outputs": [shown], "id": "a-number"}
+        target = tmp_path / f"{stored}.ipynb"
+        target.write_text(json.dumps(notebook | {"cells": [cell]}), encoding="utf-8")
+        sanitize = ROOT / "tests" / "nbval_sanitize.cfg"
+        options = (
+            f"-q -c {os.devnull} --nbval-lax --nbval-current-env -p no:cacheprovider --nbval-sanitize-with"
+        )
+        command = [sys.executable, "-m", "pytest", *options.split(), sanitize, "--rootdir", tmp_path, target]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == code_, done.stdout
