@@ -1,2 +1,30 @@
-"""mespot."""
+"""mespot: spotting facial micro- and macro-expressions in long videos.
+
+The modules in the order in which data flows; each imports only from those above it.
+
+    places       where data, caches and reports lie
+    interval     Interval: onset to offset, both included, with a kind; the only interval arithmetic
+    manifest     the videos and events of a dataset as tables; frame numbers to the frame axis; folds
+    datasets     readers of the datasets' own folders and workbooks; named fix policies
+    synthetic    drawn faces, muscles, head and camera, written in the datasets' own layouts
+    catalogue    datasets by name
+    frames       streaming access to frame folders and video files
+    face         detection, landmarks, alignment, crops
+    features     contrast, flow, strain, head motion, regions; the cache on disk
+    spot         score curve to peaks, runs, intervals; merging, non-maximum suppression
+    metrics      matching, counts that add, chance, uncertainty
+    methods      one paper, one file
+    claims       what the papers report, and where it contradicts itself
+    runs         one run: a notebook on a fold, its key, its result files
+    sweep        many runs over worker processes
+    viz          drawings of every stage, on given axes
+    report       finished runs pooled over folds, as numbers
+    page         the same as one page to look at
+    cli          the `mespot` command
+
+Letters in shapes: T frames of a video, N samples or intervals, R regions, H W pixels, S edge of a square crop,
+C channels, K kinds. Lengths on the face are in face units (u): 1 u is 1/64 of the distance between the inner eye
+corners, one pixel of a face crop 256 px wide.
+"""
+
 __version__ = "0.1.0"
