@@ -146,7 +146,7 @@ def draw_shifts(ax: Axes, frames: np.ndarray, shifts: np.ndarray, fps: float, sp
         length = np.linalg.norm(shifts[:, row] - slow, axis=1)
         ax.plot(frames / fps, length - row * spread_u, color=GROUP_COLOURS[part], lw=0.9)
     ax.set_yticks([-row * spread_u for row in range(len(NAMES))], NAMES, fontsize=7)
-    ax.set_xlabel("time, s")
+    ax.set(xlabel="time, s", xlim=(0, frames[-1] / fps))
     ax.set_title(f"displacement of the regions (lines {spread_u:g} u apart)")
     return ax
 
