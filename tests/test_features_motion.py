@@ -62,7 +62,9 @@ def moved(image, path):
 
 
 def test_a_photograph_moved_as_a_whole_moves_nose_and_regions_alike(portrait, tmp_path):
-    path = 5 * np.stack([np.sin(np.arange(45) / 6), np.cos(np.arange(45) / 9)], axis=1)  # px, up to .8 a frame
+    path = 5 * np.stack(
+        [np.sin(np.arange(45) / 6), np.cos(np.arange(45) / 9)], axis=1
+    )  # px, up to .8 a frame
     clip = video_of(moved(portrait, path), tmp_path / "astronaut")
     measured = region_motion(clip, RECIPE)
     landmarks = face.detect_face(next(moved(portrait, path[:1])), "cascade").landmarks
