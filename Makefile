@@ -6,6 +6,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
+export OPENCV_FOR_THREADS_NUM := 1
 export PYTHONHASHSEED := 0
 
 .PHONY: reproduce test lab explore bench lint

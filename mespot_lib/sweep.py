@@ -205,7 +205,14 @@ def _in_pool(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | Non
 def _pool(workers: int) -> ProcessPoolExecutor:
     # "spawn" starts clean processes: a forked one would share threads and locks of its parent
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+
+
+def _start_worker() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # one thread per process, see runs.KERNEL_ENVIRONMENT
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
