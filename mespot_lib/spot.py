@@ -12,13 +12,13 @@ second.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, find_peaks, savgol_filter, sosfiltfilt
 
-from mespot_lib.interval import Interval, as_array, merge, overlaps
+from mespot_lib.interval import KINDS, Interval, as_array, merge, overlaps
 
 Share = Literal["union", "shorter"]
 
@@ -209,26 +209,63 @@ def nms(
     the earlier interval is kept. Returns the kept intervals in order of time.
     """
     spans = sorted(intervals)
-    groups = [spans] if across_kinds else [[s for s in spans if s.kind == k] for k in {s.kind for s in spans}]
-    kept = [
-        group[row]
-        for group in groups
-        for row in nms_rows(as_array(group), np.array([span.score for span in group]), t_nms, over)
-    ]
-    return sorted(kept)
+    group = np.array([0 if across_kinds else KINDS.index(span.kind) for span in spans], dtype=np.int64)
+    found = rivals(as_array(spans), group, np.array([span.score for span in spans]), over)
+    return [span for span, kept in zip(spans, survivors(found, len(spans), t_nms), strict=True) if kept]
 
 
-def nms_rows(frames: np.ndarray, scores: np.ndarray, t_nms: float, over: Share = "union") -> np.ndarray:
-    """Return the rows that non-maximum suppression keeps, strongest first, of frames (N, 2) with scores (N,).
+class Rivals(NamedTuple):
+    """Pairs of intervals that share frames: rows of the stronger and of the weaker one, and how much they share."""
 
-    On equal scores the row that comes first is the stronger one.
+    strong: np.ndarray  # (P,) int64
+    weak: np.ndarray  # (P,) int64
+    share: np.ndarray  # (P,) float64 in (0, 1]
+
+
+def rivals(frames: np.ndarray, group: np.ndarray, scores: np.ndarray, over: Share = "union") -> Rivals:
+    """Return all pairs of frames (N, 2) of equal group (N,) that overlap; of equal scores (N,) the earlier row wins.
+
+    They do not depend on the threshold of the suppression, so one search serves many thresholds, and all videos at
+    once if each has groups of its own.
     """
-    lengths = frames[:, 1] - frames[:, 0] + 1
-    left = np.argsort(-scores, kind="stable")
-    kept = []
-    while len(left):
-        kept.append(left[0])
-        shared, covered = overlaps(frames[left[0]], frames[left[1:]])
-        whole = covered if over == "union" else np.minimum(lengths[left[0]], lengths[left[1:]])
-        left = left[1:][shared / whole <= t_nms]
-    return np.array(kept, dtype=np.int64)
+    if not len(frames):
+        return Rivals(*np.empty((2, 0), dtype=np.int64), np.empty(0))
+    onset, offset = (frames - frames.min()).T
+    far = offset.max() + 1
+    order = np.lexsort((onset, group))
+    starts = (group * far + onset)[order]  # the groups one after the other on one long axis
+    last = np.searchsorted(starts, (group * far + offset)[order], side="right")
+    partners = last - np.arange(len(order)) - 1  # those that begin later, but not after the end
+    first = np.repeat(np.arange(len(order)), partners)
+    before = np.cumsum(partners) - partners
+    second = first + 1 + np.arange(len(first)) - np.repeat(before, partners)
+    a, b = order[first], order[second]
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(len(order))
+    strong, weak = np.where(rank[a] < rank[b], a, b), np.where(rank[a] < rank[b], b, a)
+    return Rivals(strong, weak, _share(frames[strong], frames[weak], over))
+
+
+def _share(first: np.ndarray, second: np.ndarray, over: Share) -> np.ndarray:
+    shared, covered = overlaps(first, second)
+    shorter = np.minimum(first[:, 1] - first[:, 0], second[:, 1] - second[:, 0]) + 1
+    return shared / (covered if over == "union" else shorter)
+
+
+def survivors(found: Rivals, count: int, t_nms: float) -> np.ndarray:
+    """Return which of `count` intervals non-maximum suppression keeps, (count,) bool.
+
+    Round by round, all intervals without an undecided stronger rival are kept and silence their weaker ones. The
+    outcome is that of going through the intervals one by one from the strongest, since an interval waits until all
+    its stronger rivals are decided.
+    """
+    close = found.share > t_nms
+    strong, weak = found.strong[close], found.weak[close]
+    kept = np.ones(count, dtype=bool)
+    while len(strong):
+        waiting = np.zeros(count, dtype=bool)
+        waiting[weak] = True
+        kept[weak[~waiting[strong]]] = False
+        undecided = kept[strong] & kept[weak]
+        strong, weak = strong[undecided], weak[undecided]
+    return kept
