@@ -62,7 +62,7 @@ def drawn(tmp_path_factory):
     def draw(config: SyntheticConfig):
         root = tmp_path_factory.getbasetemp() / config.name
         draw_dataset(config, root, progress=False)
-        return read_dataset(config.layout, root, name=config.name)
+        return read_dataset(config.layout, root)
 
     return draw
 
