@@ -35,22 +35,27 @@ and `boundary_errors_ms` tell what a user meets: false alarms by the clock, and 
 placed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from mespot_lib.interval import KINDS, Interval, as_array, overlaps
+from mespot_lib.interval import KINDS, Interval, as_array
+from mespot_lib.profiles import (
+    PROFILES,
+    MetricError,
+    Sides,
+    Table,
+    as_table,
+    hits,
+    largest_matching,
+    overlapping,
+)
+from mespot_lib.spot import ME_LONGEST_S, rivals, survivors
 
 PARTS = (*KINDS, "overall")
-
-
-class MetricError(ValueError):
-    """Truth and spotted intervals that cannot be scored, or a setting out of range; the message says what is wrong."""
+DEFAULT_FPS = 30.0
+T_EVALS = tuple(step / 20 for step in range(1, 20))  # 0.05, 0.10 ... 0.95
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,20 @@ class Counts:
     fn: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+        sums = self.tp + other.tp, self.fp + other.fp, self.fn + other.fn
+        if isinstance(self, CountsApart) or isinstance(other, CountsApart):
+            return CountsApart(*sums, self.right + other.right)
+        return Counts(*sums)
+
+    @property
+    def right(self) -> int:
+        """Return how many spotted intervals are right: as many as true ones are found, if they come in pairs."""
+        return self.tp
 
     @property
     def precision(self) -> float:
         """Return the share of spotted intervals that are right, 0 where nothing is spotted."""
-        return _ratio(self.tp, self.tp + self.fp)
+        return _ratio(self.right, self.right + self.fp)
 
     @property
     def recall(self) -> float:
@@ -80,17 +93,37 @@ class Counts:
 
     @property
     def f1(self) -> float:
-        """Return the harmonic mean of precision and recall, 0 where nothing is true nor spotted."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        """Return the harmonic mean of precision and recall, 0 where one of them is 0 or has no denominator."""
+        return float(_f1(np.array([self.tp, self.fp, self.fn, self.right])))
 
     def as_dict(self) -> dict[str, int | float]:
         """Return counts and ratios under the names used in result files."""
         ratios = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
-        return {"tp": self.tp, "fp": self.fp, "fn": self.fn, **ratios}
+        return {**asdict(self), **ratios}
+
+
+@dataclass(frozen=True)
+class CountsApart(Counts):
+    """Counts of a profile in which `tp` true intervals are found, but `right` spotted ones are right."""
+
+    right: int = 0
 
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
+
+
+def _f1(counts: np.ndarray) -> np.ndarray:
+    """Return F1 (...) of counts (..., 4) TP, FP, FN, right: 2ab / (an + bm), a of m found, b of n spotted right."""
+    a, b = counts[..., 0], counts[..., 3]
+    n, m = b + counts[..., 1], a + counts[..., 2]
+    whole = np.where((n > 0) & (m > 0), a * n + b * m, 0)
+    return np.where(whole > 0, 2 * a * b, 0) / np.maximum(whole, 1)
+
+
+def _as_array(counts: Sequence[Counts]) -> np.ndarray:
+    """Return counts as TP, FP, FN, right (N, 4)."""
+    return np.array([(c.tp, c.fp, c.fn, c.right) for c in counts], dtype=np.int64).reshape(-1, 4)
 
 
 @dataclass(frozen=True)
@@ -100,11 +133,18 @@ class Score:
     ME: Counts
     MaE: Counts
     videos: Mapping[str, "Score"] = field(default_factory=dict, repr=False)
+    together: Counts | None = None  # where "overall" is counted in another way than by the sum
 
     @property
     def overall(self) -> Counts:
         """Return the counts of both kinds together."""
-        return self.ME + self.MaE
+        return self.ME + self.MaE if self.together is None else self.together
+
+    def __add__(self, other: "Score") -> "Score":
+        """Return the counts of both scores together, without the videos."""
+        apart = self.together is not None or other.together is not None
+        together = self.overall + other.overall if apart else None
+        return Score(self.ME + other.ME, self.MaE + other.MaE, together=together)
 
     def __getitem__(self, part: str) -> Counts:
         """Return the counts of "ME", "MaE" or "overall"."""
@@ -133,80 +173,16 @@ def match(
     >>> match([Interval(0, 9, "ME")], [Interval(5, 14, "ME"), Interval(0, 4, "ME")])
     [(0, 1)]
     """
-    videos = ("",)
-    pairs = _maximum_matching(_table({"": truth}, videos), _table({"": spotted}, videos), t_eval)
+    sides = as_table({"": truth}, ("",)), as_table({"": spotted}, ("",))
+    pairs = largest_matching(hits(overlapping(*sides), t_eval))
     return sorted((int(t), int(s)) for t, s in pairs)
 
 
-class _Table(NamedTuple):
-    """Intervals of many videos as arrays. A *group* is one kind in one video: video number x 2 + kind number."""
-
-    frames: np.ndarray  # (N, 2) int64, onset and offset
-    group: np.ndarray  # (N,) int64
-
-
-def _table(intervals: Mapping[str, Sequence[Interval]], videos: Sequence[str]) -> _Table:
-    spans = [span for video in videos for span in intervals.get(video, ())]
-    video_no = np.repeat(np.arange(len(videos)), [len(intervals.get(video, ())) for video in videos])
-    kind_no = np.array([KINDS.index(span.kind) for span in spans], dtype=np.int64)
-    return _Table(as_array(spans), video_no * len(KINDS) + kind_no)
-
-
-def _maximum_matching(truth: _Table, spotted: _Table, t_eval: float) -> np.ndarray:
-    """Return a largest set of pairs (P, 2): rows of `truth` and of `spotted` of the same group with IoU >= t_eval.
-
-    All groups are solved in one sparse graph: they share no edge, so the largest matching of the whole is the union of
-    the largest matchings of the parts.
-    """
-    t, s = _pairs_in_group(truth.group, spotted.group)
-    hit = _reaches(*overlaps(truth.frames[t], spotted.frames[s]), t_eval)
-    t, s = t[hit], s[hit]
-    graph = csr_array((np.ones(len(t), bool), (t, s)), shape=(len(truth.group), len(spotted.group)))
-    partner = maximum_bipartite_matching(
-        graph, perm_type="column"
-    )  # (number of true intervals,), -1 without partner
-    found = np.flatnonzero(partner >= 0)
-    return np.column_stack([found, partner[found]])
-
-
-def _pairs_in_group(truth_group: np.ndarray, spotted_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows of truth and rows of spotted, (K,) each, that enumerate all pairs of equal group."""
-    order = np.argsort(truth_group, kind="stable")
-    start = np.searchsorted(truth_group[order], spotted_group, side="left")
-    stop = np.searchsorted(truth_group[order], spotted_group, side="right")
-    partners = stop - start  # (number of spotted intervals,)
-    s = np.repeat(np.arange(len(spotted_group)), partners)
-    before = np.cumsum(partners) - partners
-    t = np.arange(len(s)) - np.repeat(before, partners) + np.repeat(start, partners)
-    return order[t], s
-
-
-def _reaches(shared: np.ndarray, covered: np.ndarray, t_eval: float) -> np.ndarray:
-    """Return where shared / covered >= t_eval, decided in whole numbers."""
-    threshold = _as_fraction(t_eval)
-    return shared * threshold.denominator >= covered * threshold.numerator
-
-
-def _as_fraction(t_eval: float) -> Fraction:
-    """Return the decimal fraction meant by a float: 0.15000000000000002 of a range(0.05, ...) means 3/20."""
-    if not 0 < t_eval <= 1:
-        raise MetricError(f"t_eval must lie in (0, 1], got {t_eval}")
-    return Fraction(float(t_eval)).limit_denominator(10_000)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# Profiles. A profile counts: (truth, spotted, number of groups, t_eval) -> (number of groups, 3) TP, FP, FN.
+# Scoring
 
 
-def _count_megc(truth: _Table, spotted: _Table, groups: int, t_eval: float) -> np.ndarray:
-    pairs = _maximum_matching(truth, spotted, t_eval)
-    tp = np.bincount(truth.group[pairs[:, 0]], minlength=groups)
-    fp = np.bincount(spotted.group, minlength=groups) - tp
-    fn = np.bincount(truth.group, minlength=groups) - tp
-    return np.column_stack([tp, fp, fn])
-
-
-PROFILES: dict[str, Callable[[_Table, _Table, int, float], np.ndarray]] = {"megc": _count_megc}
+Fps = float | Mapping[str, float]  # frames per second of all videos, or of each
 
 
 def score(
@@ -215,6 +191,7 @@ def score(
     t_eval: float = 0.5,
     profile: str = "megc",
     allow_missing: bool = False,
+    fps: Fps = DEFAULT_FPS,
 ) -> Score:
     """Count hits, false alarms and misses of all videos and pool them.
 
@@ -224,27 +201,99 @@ def score(
     t_eval : smallest intersection over union of a hit, in (0, 1].
     profile : rule of counting, one of `PROFILES`.
     allow_missing : take a video that only one side knows as one without intervals on the other side.
+    fps : frames per second, of all videos or of each; only profiles that type by duration look at it.
 
     Raises
     ------
     MetricError
-        If a video stands on one side only (and `allow_missing` is off), or `profile` or `t_eval` is not possible.
+        If a video stands on one side only (and `allow_missing` is off), or a setting is not possible.
     """
+    rule = _rule(profile)
+    videos = _videos(truth, spotted, allow_missing)
+    counts = rule(_sides(truth, spotted, videos, fps), t_eval)
+    each = {video: _as_score(rows) for video, rows in zip(videos, counts, strict=True)}
+    return replace(_as_score(counts.sum(axis=0)), videos=each)
+
+
+def grid(
+    truth: Mapping[str, Sequence[Interval]],
+    spotted: Mapping[str, Sequence[Interval]],
+    t_evals: Iterable[float] = T_EVALS,
+    t_nms: Iterable[float | None] = (None,),
+    profile: str = "megc",
+    allow_missing: bool = False,
+    fps: Fps = DEFAULT_FPS,
+) -> dict[tuple[float | None, float], Score]:
+    """Score spotted intervals after non-maximum suppression for each threshold, at each `t_eval`.
+
+    Parameters
+    ----------
+    t_nms : largest IoU that two spotted intervals of a kind may keep, as in `spot.nms`; None suppresses nothing.
+
+    Returns
+    -------
+    dict
+        (t_nms, t_eval) -> `score` of the intervals that are left, without the videos.
+
+    Raises
+    ------
+    MetricError
+        As `score`.
+    """
+    rule, t_evals = _rule(profile), tuple(t_evals)
+    sides = _sides(truth, spotted, _videos(truth, spotted, allow_missing), fps)
+    every = sides.spotted
+    found = rivals(every.frames, every.group, every.score)
+    scores = {}
+    for most in t_nms:
+        left = every if most is None else every.only(survivors(found, len(every.group), most))
+        thinned = replace(sides, spotted=left)
+        for t_eval in t_evals:
+            scores[most, t_eval] = _as_score(rule(thinned, t_eval).sum(axis=0))
+    return scores
+
+
+def _rule(profile: str) -> Callable[[Sides, float], np.ndarray]:
     if profile not in PROFILES:
         raise MetricError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    return PROFILES[profile]
+
+
+def _videos(truth: Mapping[str, object], spotted: Mapping[str, object], allow_missing: bool) -> list[str]:
     if not allow_missing:
         _refuse_missing(truth, spotted)
-    videos = sorted({*truth, *spotted})
-    groups = len(videos) * len(KINDS)
-    counts = PROFILES[profile](_table(truth, videos), _table(spotted, videos), groups, t_eval)
-    counts = counts.reshape(len(videos), len(KINDS), 3)
-    each = {video: _as_score(counts[v]) for v, video in enumerate(videos)}
-    total = _as_score(counts.sum(axis=0))
-    return Score(total.ME, total.MaE, each)
+    return sorted({*truth, *spotted})
+
+
+def _sides(
+    truth: Mapping[str, Sequence[Interval]],
+    spotted: Mapping[str, Sequence[Interval]],
+    videos: Sequence[str],
+    fps: Fps,
+) -> Sides:
+    tables = (as_table(side, videos).in_order() for side in (truth, spotted))
+    return Sides(*tables, len(videos), ME_LONGEST_S * _fps_of(videos, fps))
+
+
+def _fps_of(videos: Sequence[str], fps: Fps) -> np.ndarray:
+    """Return the frame rate of each video, (V,)."""
+    if isinstance(fps, Mapping):
+        unknown = [video for video in videos if video not in fps]
+        if unknown:
+            raise MetricError(f"the frame rate of video {unknown[0]} is not known")
+        each = np.array([fps[video] for video in videos], dtype=float)
+    else:
+        each = np.full(len(videos), fps, dtype=float)
+    if not (np.isfinite(each) & (each > 0)).all():
+        raise MetricError(f"fps must be a positive number, got {each[~(each > 0) | np.isinf(each)][0]:g}")
+    return each
 
 
 def _as_score(counts: np.ndarray) -> Score:
-    return Score(*(Counts(*map(int, row)) for row in counts))
+    """Return the score of counts (2 or 3, 3 or 4): ME, MaE and, if there, overall."""
+    kind = CountsApart if counts.shape[-1] == 4 else Counts
+    parts = [kind(*map(int, row)) for row in counts]
+    return Score(*parts[:2], together=parts[2] if len(parts) > 2 else None)
 
 
 def _refuse_missing(truth: Mapping[str, object], spotted: Mapping[str, object]) -> None:
@@ -264,7 +313,7 @@ def pool(scores: Mapping[str, Score], groups: Mapping[str, str]) -> dict[str, Sc
     pooled: dict[str, Score] = {}
     for video, one in scores.items():
         so_far = pooled.get(groups[video], Score(Counts(), Counts()))
-        pooled[groups[video]] = Score(so_far.ME + one.ME, so_far.MaE + one.MaE)
+        pooled[groups[video]] = so_far + one
     return pooled
 
 
@@ -329,7 +378,7 @@ def chance(
     """
     rng = np.random.default_rng(seed)
     videos = sorted(lengths)
-    sides = _table(truth, videos), _table(spotted, videos)
+    sides = as_table(truth, videos), as_table(spotted, videos)
     frames = [lengths[video] for video in videos]
     at_once = max(1, _MOST_PLACED // max(1, len(sides[1].group)))
     batches = [min(at_once, draws - done) for done in range(0, draws, at_once)]
@@ -347,8 +396,8 @@ _MOST_PLACED = 2_000_000  # random intervals in memory at the same time
 
 
 def _random_hits(
-    truth: _Table,
-    spotted: _Table,
+    truth: Table,
+    spotted: Table,
     lengths: Sequence[int],
     draws: int,
     t_eval: float,
@@ -363,9 +412,13 @@ def _random_hits(
         placed[:, rows] = np.stack([onset, onset + sizes - 1], axis=-1)
     groups = len(lengths) * len(KINDS)
     shift = np.arange(draws)[:, None] * groups  # every draw gets groups of its own
-    many_spotted = _Table(placed.reshape(-1, 2), (spotted.group + shift).ravel())
-    many_true = _Table(np.tile(truth.frames, (draws, 1)), (truth.group + shift).ravel())
-    pairs = _maximum_matching(many_true, many_spotted, t_eval)
+    many_spotted = Table(
+        placed.reshape(-1, 2), (spotted.group + shift).ravel(), np.tile(spotted.score, draws)
+    )
+    many_true = Table(
+        np.tile(truth.frames, (draws, 1)), (truth.group + shift).ravel(), np.tile(truth.score, draws)
+    )
+    pairs = largest_matching(hits(overlapping(many_true, many_spotted), t_eval))
     tp = np.bincount(many_true.group[pairs[:, 0]], minlength=draws * groups)
     return tp.reshape(draws, len(lengths), len(KINDS)).sum(axis=1)
 
@@ -408,9 +461,7 @@ def bootstrap_f1(counts: Sequence[Counts], draws: int = 2000, seed: int = 0) -> 
     """
     if not counts:
         return 0.0, 0.0
-    each = np.array([(c.tp, c.fp, c.fn) for c in counts])  # (S, 3)
+    each = _as_array(counts)  # (S, 4)
     drawn = np.random.default_rng(seed).integers(0, len(each), size=(draws, len(each)))
-    tp, fp, fn = each[drawn].sum(axis=1).T  # (draws,) each
-    f1 = 2 * tp / np.maximum(2 * tp + fp + fn, 1)
-    low, high = np.quantile(f1, [0.025, 0.975])
+    low, high = np.quantile(_f1(each[drawn].sum(axis=1)), [0.025, 0.975])
     return float(low), float(high)

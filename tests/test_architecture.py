@@ -19,6 +19,7 @@ ORDER = (
     "face",
     "features",
     "spot",
+    "profiles",
     "metrics",
     "methods",
     "runs",
