@@ -21,18 +21,54 @@ Profile `megc` (the rule of the Micro-Expression Grand Challenges)
     spotted intervals are false positives. Leaving such videos out raises the precision.
 6.  Counts are summed over videos, subjects and folds, as if all were one long video, and precision, recall and F1
     are computed once, from the sums. (A mean of F1 over folds is another number.) "overall" is the sum of ME and
-    MaE; where MaE are frequent it hardly depends on ME, so the three are always shown together.
+    MaE. Where MaE are frequent it hardly depends on ME: with the 57 ME and 300 MaE of CAS(ME)^2, a method that finds
+    every MaE and not a single ME has an overall F1 of 600 / 657 = 0.913. So the three are always shown together.
 
 Where a denominator is zero the value is 0.0. So F1 is 1 exactly if every true interval is matched, nothing else is
 spotted and there is something to spot; without any true and any spotted interval it is 0, not undefined.
+
+The other profiles, and where each moves the score
+--------------------------------------------------
+Each names its differences from `megc`; "up" is towards a higher F1. How each counts in detail stands in `profiles`.
+
+`mesnet`          The MESNet paper: every spotted interval that hits is right, so several hits on one true interval
+                  cost nothing. F1 = 2ab / (an + bm) with a of m true found, b of n spotted right. Up, never down.
+`class_agnostic`  Kinds are ignored for the match and split by duration (ME: offset - onset <= 0.5 s) afterwards.
+                  Overall up, never down, as no pair of a common kind is lost; ME and MaE alone go either way.
+`zhang2020`       Baseline of MEGC2020 and MEGC2023, kinds pooled: every pair with a sufficient overlap is a TP, so
+                  duplicates and overlapping true intervals count twice, and the union of a partial overlap is one
+                  frame short: up. But each insufficient overlap is an FP, the first of a video two: down. FN can be
+                  negative and the recall above 1.
+`megc2020`        Baseline of MEGC2020 by He: a true interval is found if anything of its kind hits it, so one long
+                  interval can find two: up. A single frame hits nothing: down. Below T_eval 1/2 intervals that are
+                  apart may hit: up.
+`softnet`         SOFTNet and descendants: each kind is counted only in videos that contain it, which drops false
+                  positives: up, and the rarer the kind, the more. A video without a spotted interval gets one false
+                  positive: down. Greedy matching: down a little, if at all.
+`slswin`          As `softnet`, but exactly T_eval is no hit any more: lower than `softnet`, or equal.
+`lgsnet`          Kinds are ignored and one spotted interval may find several true ones: overall up, never down. TP
+                  are split by the duration of the true interval and spotted intervals by their own, so a kind may
+                  gain or lose, and its precision may exceed 1.
+`qin`             As `lgsnet`, but lengths lack the +1: partial overlaps of short intervals get smaller: lower than
+                  `lgsnet`, or equal.
+`abpn`            Lengths lack the +1 and exactly T_eval is no hit: down. A true interval whose best spotted one is
+                  also the best of another is lost, even if a second one would do: down. Single frames are never
+                  found. Never above `megc`.
+
+A video that only one file knows is an error that names it, under every profile. With `allow_missing` it counts as one
+without intervals on the other side: its true intervals are FN and its spotted ones FP, except under `softnet` and
+`slswin`, which leave out spotted intervals where their kind is not true.
 
 Beside F1
 ---------
 `chance` scores as many intervals of the same lengths, placed at random: what F1 the *amount* of spotted intervals
 earns. `bootstrap_f1` says how far F1 would move with other subjects, by drawing the subjects again, with
-replacement: frames and videos of one person are far from independent, so subjects are the units. `fp_per_minute`
-and `boundary_errors_ms` tell what a user meets: false alarms by the clock, and how well onset and offset are
-placed.
+replacement: frames and videos of one person are far from independent, so subjects are the units;
+`paired_bootstrap` does the same with the difference of two methods on the same subjects, which is far less uncertain
+than the two apart. `fp_per_minute` and `boundary_errors_ms` tell what a user meets: false alarms by the clock, and how
+well onset and offset are placed. `average_precision` judges the ranking by score, without any threshold on it;
+`grid` scores all thresholds of a sweep at once. Module `anchors` says what trivial and ideal methods score, module
+`mistakes` in which way intervals are wrong. All of these match by the rules of `megc`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,6 +83,7 @@ from mespot_lib.profiles import (
     Sides,
     Table,
     as_table,
+    greedy_matching,
     hits,
     largest_matching,
     overlapping,
@@ -261,7 +298,7 @@ def _rule(profile: str) -> Callable[[Sides, float], np.ndarray]:
 
 def _videos(truth: Mapping[str, object], spotted: Mapping[str, object], allow_missing: bool) -> list[str]:
     if not allow_missing:
-        _refuse_missing(truth, spotted)
+        refuse_missing(truth, spotted)
     return sorted({*truth, *spotted})
 
 
@@ -296,7 +333,8 @@ def _as_score(counts: np.ndarray) -> Score:
     return Score(*parts[:2], together=parts[2] if len(parts) > 2 else None)
 
 
-def _refuse_missing(truth: Mapping[str, object], spotted: Mapping[str, object]) -> None:
+def refuse_missing(truth: Mapping[str, object], spotted: Mapping[str, object]) -> None:
+    """Raise a `MetricError` that names the videos that only one side knows."""
     for here, there, name in ((truth, spotted, "truth"), (spotted, truth, "spotted")):
         alone = sorted(set(here) - set(there))
         if alone:
@@ -342,6 +380,57 @@ def boundary_errors_ms(
         late = as_array(spotted[video])[pairs[:, 1]] - as_array(truth[video])[pairs[:, 0]]  # (P, 2) frames
         errors.append(late * (1000 / fps[video]))
     return np.concatenate(errors)
+
+
+def of_part(intervals: Mapping[str, Sequence[Interval]], part: str) -> dict[str, list[Interval]]:
+    """Return the intervals of "ME", "MaE" or "overall" (all) of each video; every video stays."""
+    kinds = KINDS if part == "overall" else (part,)
+    return {video: [span for span in spans if span.kind in kinds] for video, spans in intervals.items()}
+
+
+def average_precision(
+    truth: Mapping[str, Sequence[Interval]],
+    spotted: Mapping[str, Sequence[Interval]],
+    t_eval: float = 0.5,
+    allow_missing: bool = False,
+) -> dict[str, float | None]:
+    """Return the area under precision over recall of "ME", "MaE" and "overall" while the demanded score is lowered.
+
+    Spotted intervals choose in the order of their scores, each the free true interval of its kind with the largest
+    IoU. Intervals of equal score enter together; precision at a recall is the best one at this or a higher recall.
+
+    Returns
+    -------
+    dict
+        None for a part whose spotted intervals all have the same score: they are not ranked. 0 without true ones.
+    """
+    sides = _sides(truth, spotted, _videos(truth, spotted, allow_missing), DEFAULT_FPS)
+    pairs = greedy_matching(hits(sides.same_kind, t_eval), sides.spotted.score)
+    hit = np.zeros(len(sides.spotted.group), dtype=bool)
+    hit[pairs[:, 1]] = True
+    areas = {}
+    for part in PARTS:
+        true, rows = (
+            np.isin(
+                table.group % len(KINDS), [k for k, kind in enumerate(KINDS) if part in (kind, "overall")]
+            )
+            for table in (sides.truth, sides.spotted)
+        )
+        areas[part] = _area(sides.spotted.score[rows], hit[rows], int(true.sum()))
+    return areas
+
+
+def _area(score: np.ndarray, hit: np.ndarray, n_true: int) -> float | None:
+    """Return the area under the precision-recall curve of scores (N,) and hits (N,), None without a ranking."""
+    if len(np.unique(score)) < 2:
+        return None
+    order = np.argsort(-score, kind="stable")
+    last = np.append(
+        np.flatnonzero(np.diff(score[order])), len(order) - 1
+    )  # where intervals of equal score end
+    found = np.cumsum(hit[order])[last]
+    precision = np.maximum.accumulate((found / (last + 1))[::-1])[::-1]
+    return float(np.sum(np.diff(found, prepend=0) * precision) / max(n_true, 1))
 
 
 @dataclass(frozen=True)
@@ -465,3 +554,41 @@ def bootstrap_f1(counts: Sequence[Counts], draws: int = 2000, seed: int = 0) -> 
     drawn = np.random.default_rng(seed).integers(0, len(each), size=(draws, len(each)))
     low, high = np.quantile(_f1(each[drawn].sum(axis=1)), [0.025, 0.975])
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """F1 of one method less that of another: as counted, its 95 % interval, and the share of draws above zero."""
+
+    f1: float
+    low: float
+    high: float
+    positive: float
+
+
+def paired_bootstrap(
+    first: Mapping[str, Counts], second: Mapping[str, Counts], draws: int = 2000, seed: int = 0
+) -> Difference:
+    """Return how sure the lead of the first method is: both are scored on the same resampled subjects.
+
+    Parameters
+    ----------
+    first, second : the counts of each subject under both methods.
+
+    Raises
+    ------
+    MetricError
+        If the methods were not scored on the same subjects, or on none.
+    """
+    if set(first) != set(second) or not first:
+        alone = ", ".join(sorted(set(first) ^ set(second))) or "none at all"
+        raise MetricError(f"both methods must be scored on the same subjects; not shared: {alone}")
+    subjects = sorted(first)
+    each = np.stack(
+        [_as_array([side[subject] for subject in subjects]) for side in (first, second)]
+    )  # (2, S, 4)
+    drawn = np.random.default_rng(seed).integers(0, len(subjects), size=(draws, len(subjects)))
+    lead = np.subtract(*_f1(each[:, drawn].sum(axis=2)))  # (draws,)
+    low, high = np.quantile(lead, [0.025, 0.975])
+    observed = np.subtract(*_f1(each.sum(axis=1)))
+    return Difference(float(observed), float(low), float(high), float((lead > 0).mean()))

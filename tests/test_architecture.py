@@ -21,6 +21,8 @@ ORDER = (
     "spot",
     "profiles",
     "metrics",
+    "anchors",
+    "mistakes",
     "methods",
     "runs",
     "sweep",
