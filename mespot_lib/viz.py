@@ -21,8 +21,8 @@ KIND_COLOURS = {"ME": "#D55E00", "MaE": "#0072B2"}
 HIT, FALSE, QUIET = "#009E73", "#7F7F7F", "#BBBBBB"
 GROUP_COLOURS = dict(zip(GROUPS, ("#56B4E9", "#0072B2", "#7F7F7F", "#CC79A7"), strict=True))
 STYLE = {
-    "figure.dpi": 90,
-    "savefig.dpi": 90,
+    "figure.dpi": 80,
+    "savefig.dpi": 80,
     "figure.constrained_layout.use": True,
     "font.size": 10,
     "axes.titlesize": 11,
@@ -43,7 +43,7 @@ def use_style() -> None:
 
     plt.rcParams.update(STYLE)
     if "inline" in plt.get_backend().lower():
-        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 78})
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 74})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
