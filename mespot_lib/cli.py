@@ -56,32 +56,61 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def score(
     truth: Annotated[Path, typer.Option(help="CSV with the columns video, kind, onset, offset.")],
     spotted: Annotated[Path, typer.Option(help="CSV with the same columns; may add score.")],
-    profile: Annotated[str, typer.Option(help="Rule of counting.")] = "megc",
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="Rule of counting: megc, mesnet, class_agnostic, or that of a public evaluator: zhang2020, megc2020, "
+            "softnet, slswin, lgsnet, qin, abpn."
+        ),
+    ] = "megc",
     t_eval: Annotated[float, typer.Option(help="Smallest intersection over union of a hit.")] = 0.5,
-    by: Annotated[str, typer.Option(help="`video`: also the counts of every video.")] = "",
+    by: Annotated[
+        str, typer.Option(help="`video` or `subject`: also the counts of every video or subject.")
+    ] = "",
+    videos: Annotated[
+        Path | None,
+        typer.Option(help="CSV with the columns video, subject, frames, fps, or videos.csv of a manifest."),
+    ] = None,
+    fps: Annotated[
+        float, typer.Option(help="Frames per second where --videos does not tell; for kinds by duration.")
+    ] = 30.0,
+    details: Annotated[
+        bool, typer.Option("--details", help="Also uncertainty, boundaries, mistakes, chance, and more.")
+    ] = False,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="A video in one file only has no interval in the other.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Score spotted intervals against true ones."""
-    from mespot_lib import metrics
+    from mespot_lib import evaluation, metrics
     from mespot_lib.interval import read_intervals
 
-    if by not in ("", "video"):
-        raise metrics.MetricError(f"--by {by!r} is unknown; known: video")
-    result = metrics.score(read_intervals(truth), read_intervals(spotted), t_eval, profile, allow_missing)
+    if by not in ("", "video", "subject"):
+        raise metrics.MetricError(f"--by {by!r} is unknown; known: video, subject")
+    if by == "subject" and videos is None:
+        raise metrics.MetricError("--by subject needs --videos, a table that names the subject of each video")
+    facts = evaluation.read_videos(videos) if videos else {}
+    sides = read_intervals(truth), read_intervals(spotted)
+    rates = evaluation.fps_of(facts, sorted({*sides[0], *sides[1]}), fps)
+    result = metrics.score(*sides, t_eval, profile, allow_missing, rates)
+    parts = evaluation.by_subject(result, facts) if by == "subject" else result.videos if by else {}
     record = {"profile": profile, "t_eval": t_eval, **result.as_dict()}
-    videos = {video: one.as_dict() for video, one in result.videos.items()} if by else {}
+    if by:
+        record[f"{by}s"] = {name: one.as_dict() for name, one in parts.items()}
+    if details:
+        record["details"] = evaluation.details(*sides, result, facts, t_eval, profile, fps)
     if as_json:
-        typer.echo(json.dumps(record | ({"videos": videos} if by else {}), indent=2))
+        typer.echo(json.dumps(record, indent=2))
         return
-    typer.echo(f"profile {profile}, IoU at least {t_eval:g}, {len(result.videos)} videos\n")
-    width = max([8, *map(len, videos)])
+    typer.echo(f"{evaluation.rule_text(profile, t_eval, fps)}, {len(result.videos)} videos\n")
+    width = max([8, *map(len, parts)])
     typer.echo(f"{'':<{width}}  kind       TP   FP   FN  precision  recall     F1")
-    for video, parts in [*videos.items(), ("all", result.as_dict())]:
-        for part, counts in parts.items():
-            typer.echo(f"{video:<{width}}  {part:<8}{_counts_text(counts)}")
+    for name, one in [*parts.items(), ("all", result)]:
+        for part, counts in one.as_dict().items():
+            typer.echo(f"{name:<{width}}  {part:<8}{_counts_text(counts)}")
+    if details:
+        typer.echo("\n" + evaluation.details_text(record["details"]))
 
 
 def _counts_text(counts: Mapping[str, float]) -> str:

@@ -378,3 +378,4 @@ PROFILES: dict[str, Callable[[Sides, float], np.ndarray]] = {
     for rule in (megc, mesnet, class_agnostic, zhang2020, megc2020, softnet, slswin, lgsnet, qin, abpn)
 }
 BY_DURATION = ("class_agnostic", "lgsnet", "qin")  # these look at the frame rate
+STRICT = ("slswin", "abpn")  # exactly t_eval is no hit for these

@@ -23,6 +23,7 @@ ORDER = (
     "metrics",
     "anchors",
     "mistakes",
+    "evaluation",
     "methods",
     "runs",
     "sweep",
