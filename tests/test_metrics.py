@@ -1,5 +1,6 @@
 """Counting rules: golden cases drawn by hand, a brute-force reference, and properties that must hold for any input."""
 
+import collections
 import itertools
 import json
 import random
@@ -15,6 +16,7 @@ from mespot_lib.interval import KINDS, Interval, iou
 from mespot_lib.metrics import (
     PARTS,
     Counts,
+    CountsApart,
     MetricError,
     Score,
     bootstrap_f1,
@@ -25,8 +27,9 @@ from mespot_lib.metrics import (
     pool,
     score,
 )
+from mespot_lib.profiles import PROFILES
 
-CASES = sorted((Path(__file__).parent / "cases" / "metrics").glob("*.json"))
+CASES = sorted((Path(__file__).parent / "cases" / "metrics").rglob("*.json"))
 
 
 @st.composite
@@ -46,11 +49,14 @@ thresholds = st.sampled_from([0.1, 0.3, 0.5, 0.75, 1.0])
 # Golden cases
 
 
-def test_there_are_golden_cases():
-    assert len(CASES) >= 16
+def test_there_are_golden_cases_of_every_profile():
+    of_profile = collections.Counter(json.loads(path.read_text()).get("profile", "megc") for path in CASES)
+    assert set(of_profile) == set(PROFILES)
+    assert of_profile["megc"] >= 16
+    assert min(of_profile.values()) >= 4
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_golden_case(path):
     case = json.loads(path.read_text())
     truth, spotted = (
@@ -58,10 +64,19 @@ def test_golden_case(path):
         for side in ("truth", "spotted")
     )
     assert {"truth": truth, "spotted": spotted} == drawn(case["timeline"]), "the drawing shows something else"
-    result = score(truth, spotted, t_eval=case["t_eval"])
-    assert {kind: result[kind] for kind in KINDS} == {
-        kind: Counts(**case["expected"][kind]) for kind in KINDS
+    profile = case.get("profile", "megc")
+    result = score(truth, spotted, case["t_eval"], profile, fps=case.get("fps", 30))
+    expected = {
+        part: (CountsApart if "right" in counts else Counts)(**counts)
+        for part, counts in case["expected"].items()
     }
+    expected.setdefault("overall", expected["ME"] + expected["MaE"])
+    assert {part: result[part] for part in PARTS} == expected
+    if profile != "megc":
+        megc = score(truth, spotted, case["t_eval"]).overall.f1
+        change = np.sign(result.overall.f1 - megc)
+        assert {1: "up", 0: "same", -1: "down"}[change] == case["against_megc"]
+        assert case["why"].endswith(f"{case['against_megc']}.")
 
 
 def drawn(timeline):
