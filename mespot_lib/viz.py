@@ -5,6 +5,7 @@ outcome: green hit, grey false alarm, and a missed truth is hatched (colours of 
 colour-blind readers and in print).
 """
 
+import os
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -16,9 +17,11 @@ from matplotlib.patches import Patch, Rectangle
 from mespot_lib import metrics
 from mespot_lib.features.regions import GROUPS, NAMES, REGIONS, region_boxes
 from mespot_lib.interval import KINDS, Interval
+from mespot_lib.manifest import Video
 
 KIND_COLOURS = {"ME": "#D55E00", "MaE": "#0072B2"}
-HIT, FALSE, QUIET = "#009E73", "#7F7F7F", "#BBBBBB"
+HIT, FALSE = "#009E73", "#7F7F7F"
+MOSAIC = 10  # tiles along each side: a head and its pose, nobody's face
 GROUP_COLOURS = dict(zip(GROUPS, ("#56B4E9", "#0072B2", "#7F7F7F", "#CC79A7"), strict=True))
 STYLE = {
     "figure.dpi": 80,
@@ -50,8 +53,22 @@ def use_style() -> None:
 # Pictures
 
 
-def show_image(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
-    """Show a frame, (H, W) grey or (H, W, 3) in OpenCV's order, without axes."""
+def shown(image: np.ndarray, video: Video) -> np.ndarray:
+    """Return the image, or where a licence keeps the faces of a dataset from being shown, a coarse mosaic of it.
+
+    Executed notebooks are easily passed on, so faces of licensed data stay out of them unless the reader who holds
+    the licence sets the environment variable MESPOT_SHOW_FACES to 1.
+    """
+    if video.publishable or os.environ.get("MESPOT_SHOW_FACES") == "1":
+        return image
+    height, width = image.shape[:2]
+    mosaic = cv2.resize(image, (MOSAIC, MOSAIC), interpolation=cv2.INTER_AREA)
+    return cv2.resize(mosaic, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def show_image(ax: Axes, image: np.ndarray, video: Video, title: str = "") -> Axes:
+    """Show a frame or crop of a video, (H, W) grey or (H, W, 3) in OpenCV's order, without axes; see `shown`."""
+    image = shown(image, video)
     if image.ndim == 3:
         ax.imshow(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     else:
@@ -61,14 +78,16 @@ def show_image(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
     return ax
 
 
-def contact_sheet(axes: Sequence[Axes], images: Sequence[np.ndarray], titles: Sequence[str]) -> None:
+def contact_sheet(
+    axes: Sequence[Axes], images: Sequence[np.ndarray], video: Video, titles: Sequence[str]
+) -> None:
     """Show onset, apex and offset side by side, then how the apex differs from the onset.
 
     axes : four; images : three frames or crops of one size; titles : three.
     """
     for ax, image, title in zip(axes[:3], images, titles, strict=True):
-        show_image(ax, image, title)
-    onset, apex = (as_grey(image).astype(np.float32) for image in images[:2])
+        show_image(ax, image, video, title)
+    onset, apex = (as_grey(shown(image, video)).astype(np.float32) for image in images[:2])
     change = apex - onset
     limit = max(8.0, float(np.abs(change).max()) / 2)
     axes[3].imshow(change, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -76,12 +95,12 @@ def contact_sheet(axes: Sequence[Axes], images: Sequence[np.ndarray], titles: Se
     axes[3].set_axis_off()
 
 
-def draw_regions(ax: Axes, crop: np.ndarray, landmarks: np.ndarray) -> Axes:
+def draw_regions(ax: Axes, crop: np.ndarray, video: Video, landmarks: np.ndarray) -> Axes:
     """Show a face crop with the regions of interest and the nose that stands for the head.
 
     crop : (S, S[, 3]) uint8; landmarks : (68, 2) px in it.
     """
-    show_image(ax, crop)
+    show_image(ax, crop, video)
     part_of = {point: part for part, points in GROUPS.items() for point in points}
     for point, (left, top, right, bottom) in zip(REGIONS, region_boxes(landmarks, len(crop)), strict=True):
         colour = GROUP_COLOURS[part_of[point]]
@@ -95,12 +114,14 @@ def draw_regions(ax: Axes, crop: np.ndarray, landmarks: np.ndarray) -> Axes:
     return ax
 
 
-def draw_flow(ax: Axes, crop: np.ndarray, flow: np.ndarray, step: int = 12, magnify: float = 8.0) -> Axes:
+def draw_flow(
+    ax: Axes, crop: np.ndarray, video: Video, flow: np.ndarray, step: int = 12, magnify: float = 8.0
+) -> Axes:
     """Show a flow field (S, S, 2) px as arrows, `magnify` times as long as the motion, on the crop.
 
     step : px between arrows.
     """
-    show_image(ax, crop)
+    show_image(ax, crop, video)
     at = np.arange(step // 2, len(flow), step)
     x, y = np.meshgrid(at, at)
     u, v = flow[y, x, 0], flow[y, x, 1]

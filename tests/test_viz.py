@@ -1,0 +1,84 @@
+"""Figures say what the numbers say, and show no face that a licence keeps back."""
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+
+from mespot_lib import viz
+from mespot_lib.features.regions import NAMES
+from mespot_lib.interval import Interval
+from mespot_lib.manifest import Video
+
+matplotlib.use("Agg")
+plt = matplotlib.pyplot
+
+
+def video(tmp_path, publishable: bool) -> Video:
+    return Video("d/s/v", "d", "s", "v", tmp_path, "frames", 30.0, 1, 9, publishable=publishable)
+
+
+@pytest.fixture
+def face():
+    rng = np.random.default_rng(0)
+    return cv2.GaussianBlur(rng.integers(0, 255, (120, 120, 3)).astype(np.uint8), (0, 0), 1.5)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def pictures(fig) -> list[np.ndarray]:
+    return [np.asarray(image.get_array()) for ax in fig.axes for image in ax.images]
+
+
+def draw_all(face, clip):
+    landmarks = np.random.default_rng(1).uniform(20, 100, (68, 2)).astype(np.float32)
+    fig, axes = plt.subplots(1, 6)
+    viz.contact_sheet(axes[:4], [face, face[::-1], face], clip, ["a", "b", "c"])
+    viz.draw_regions(axes[4], face, clip, landmarks)
+    viz.draw_flow(axes[5], face, clip, np.ones((120, 120, 2), dtype=np.float32))
+    return pictures(fig)
+
+
+def test_licensed_faces_are_mosaics_in_every_picture(face, tmp_path, monkeypatch):
+    monkeypatch.delenv("MESPOT_SHOW_FACES", raising=False)
+    for picture in draw_all(face, video(tmp_path, publishable=False)):
+        tiles = picture.reshape(viz.MOSAIC, 12, viz.MOSAIC, 12, -1)
+        assert np.ptp(tiles, axis=(1, 3)).max() == 0  # nothing inside a tile
+    assert any(np.ptp(p[:12, :12]) > 0 for p in draw_all(face, video(tmp_path, publishable=True)))
+
+
+def test_who_holds_the_licence_may_look(face, tmp_path, monkeypatch):
+    monkeypatch.setenv("MESPOT_SHOW_FACES", "1")
+    assert viz.shown(face, video(tmp_path, publishable=False)) is face
+
+
+def test_the_timeline_colours_hits_and_false_alarms_and_hatches_what_is_missed():
+    truth = [Interval(10, 19, "ME"), Interval(50, 89, "MaE")]
+    spotted = [Interval(10, 19, "ME"), Interval(100, 120, "MaE")]
+    _, ax = plt.subplots()
+    viz.draw_timeline(ax, truth, spotted, fps=30, length=150)
+    colours = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
+    assert colours.count(viz.HIT) == 1
+    assert colours.count(viz.FALSE) == 1
+    assert [bool(bar.get_hatch()) for bar in ax.patches].count(True) == 1
+
+
+def test_a_short_expression_stays_visible_in_a_long_video():
+    _, ax = plt.subplots()
+    viz.draw_timeline(ax, [Interval(10, 14, "ME")], [], fps=30, length=30 * 60 * 10)
+    assert ax.patches[0].get_width() >= 600 / 300
+
+
+def test_votes_are_drawn_at_their_place_and_time():
+    votes = np.zeros((100, len(NAMES)))
+    votes[50, 3] = 2.0
+    _, ax = plt.subplots()
+    viz.draw_votes(ax, np.arange(100), votes, fps=10, high=2.0, title="votes")
+    image = ax.images[0]
+    assert np.argwhere(image.get_array() == 2.0).tolist() == [[3, 50]]
+    assert image.get_extent()[:2] == pytest.approx([0, 9.9])
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(NAMES)
