@@ -122,7 +122,10 @@ def merge(first: Interval, second: Interval) -> Interval:
 
 def as_array(intervals: Sequence[Interval]) -> np.ndarray:
     """Return onsets and offsets as one array (N, 2) int64."""
-    return np.array([(i.onset, i.offset) for i in intervals], dtype=np.int64).reshape(-1, 2)
+    frames = np.empty((len(intervals), 2), dtype=np.int64)
+    frames[:, 0] = [span.onset for span in intervals]
+    frames[:, 1] = [span.offset for span in intervals]
+    return frames
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
@@ -240,17 +241,38 @@ def mesnet(sides: Sides, t_eval: float) -> np.ndarray:
 
 
 def class_agnostic(sides: Sides, t_eval: float) -> np.ndarray:
-    """Match as in `megc` but whatever the kinds, then split by duration.
+    """Match one to one as `megc` does, but whatever the kinds, then split by duration.
 
     TP and FN are split by the duration of the true interval, FP by that of the spotted one; annotated kinds are not
-    looked at.
+    looked at. Of all largest matchings one with the most pairs of equal kind (by duration) is taken, of these one with
+    the most true, then the most spotted ME: so the counts of a kind do not hang on a coincidence.
     """
-    pairs = largest_matching(hits(sides.any_kind, t_eval))
     true, spotted = sides.group_by_duration(sides.truth), sides.group_by_duration(sides.spotted)
-    hit = np.zeros(len(spotted), dtype=bool)
-    hit[pairs[:, 1]] = True
-    found = sides.tally(true[pairs[:, 0]])
-    return np.stack([found, sides.tally(spotted[~hit]), sides.tally(true) - found], axis=-1)
+    pairs = hits(sides.any_kind, t_eval)
+    me = KINDS.index("ME")
+    merits = (true[pairs.t] == spotted[pairs.s], true[pairs.t] % 2 == me, spotted[pairs.s] % 2 == me)
+    matched = _best_matching(pairs, sides.truth.by_video().group[pairs.t], merits)
+    found, right = sides.tally(true[matched[:, 0]]), sides.tally(spotted[matched[:, 1]])
+    return np.stack([found, sides.tally(spotted) - right, sides.tally(true) - found], axis=-1)
+
+
+def _best_matching(pairs: Pairs, group: np.ndarray, merits: Sequence[np.ndarray]) -> np.ndarray:
+    """Return of the largest matchings (P, 2) in each group one with most pairs of the first merit, then of the next."""
+    order = np.argsort(group, kind="stable")
+    chosen = [np.empty((0, 2), dtype=np.int64)]
+    for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        true_rows, t = np.unique(pairs.t[rows], return_inverse=True)
+        spotted_rows, s = np.unique(pairs.s[rows], return_inverse=True)
+        base = float(
+            min(len(true_rows), len(spotted_rows)) + 1
+        )  # all pairs' merits weigh less than one more before
+        worth = np.zeros((len(true_rows), len(spotted_rows)))
+        digits = (np.ones(len(rows), dtype=bool), *(merit[rows] for merit in merits))
+        worth[t, s] = sum(digit * base ** (len(merits) - power) for power, digit in enumerate(digits))
+        first, second = linear_sum_assignment(worth, maximize=True)
+        real = worth[first, second] > 0
+        chosen.append(np.column_stack([true_rows[first], spotted_rows[second]])[real])
+    return np.concatenate(chosen)
 
 
 def zhang2020(sides: Sides, t_eval: float) -> np.ndarray:

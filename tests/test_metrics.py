@@ -5,9 +5,13 @@ import itertools
 import json
 import random
 import re
+import time
+import timeit
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import plain
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 from mespot_lib.interval import KINDS, Interval, iou
 from mespot_lib.metrics import (
     PARTS,
+    T_EVALS,
     Counts,
     CountsApart,
     MetricError,
@@ -23,11 +28,12 @@ from mespot_lib.metrics import (
     boundary_errors_ms,
     chance,
     fp_per_minute,
+    grid,
     match,
     pool,
     score,
 )
-from mespot_lib.profiles import PROFILES
+from mespot_lib.profiles import BY_DURATION, PROFILES
 
 CASES = sorted((Path(__file__).parent / "cases" / "metrics").rglob("*.json"))
 
@@ -43,6 +49,15 @@ def spans(draw, most=5, last=30):
 
 videos = st.fixed_dictionaries({"a": spans(), "b": spans(), "c": spans()})
 thresholds = st.sampled_from([0.1, 0.3, 0.5, 0.75, 1.0])
+
+
+@st.composite
+def scored_spans(draw):
+    """Spans with few different scores, so that equal ones are frequent."""
+    return [replace(span, score=draw(st.sampled_from([0.2, 0.7, 0.7]))) for span in draw(spans())]
+
+
+scored_videos = st.fixed_dictionaries({"a": scored_spans(), "b": scored_spans()})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -135,16 +150,201 @@ def test_a_hit_on_the_threshold_does_not_hang_on_rounding(t_eval):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Properties of the score
+# Profiles
 
 
-@given(videos, videos, thresholds, st.randoms(use_true_random=False))
-def test_order_of_rows_and_videos_changes_nothing(truth, spotted, t_eval, rng: random.Random):
+def of_kind(spans, kind):
+    return [span for span in spans if span.kind == kind]
+
+
+def in_plain_python(profile, true, found, t_eval, longest):
+    """Counts of one video: ME, MaE and, for zhang2020, both together."""
+    if profile in ("lgsnet", "qin"):
+        each = plain.by_duration(true, found, t_eval, longest, one=profile == "lgsnet")
+        return [each[kind] for kind in KINDS]
+    if profile == "zhang2020":
+        parts = [(of_kind(true, kind), of_kind(found, kind)) for kind in KINDS]
+        return [plain.zhang2020(*part, t_eval) for part in [*parts, (true, found)]]
+    if profile in ("softnet", "slswin"):
+        rows = {kind: [(s.onset, s.offset, s.score) for s in of_kind(found, kind)] for kind in KINDS}
+        strictly = profile == "slswin"
+        return [plain.softnet(of_kind(true, kind), rows[kind], t_eval, strictly) for kind in KINDS]
+    count = {"abpn": plain.abpn, "megc2020": plain.megc2020}[profile]
+    return [count(of_kind(true, kind), of_kind(found, kind), t_eval) for kind in KINDS]
+
+
+@pytest.mark.parametrize("profile", ["zhang2020", "megc2020", "softnet", "slswin", "lgsnet", "qin", "abpn"])
+@settings(max_examples=200)
+@given(scored_videos, scored_videos, thresholds)
+def test_profile_counts_as_loops_do(profile, truth, spotted, t_eval):
+    result = score(truth, spotted, t_eval, profile, fps=16)
+    for video in truth:
+        expected = in_plain_python(profile, truth[video], spotted[video], t_eval, longest=8)
+        one = result.videos[video]
+        assert [one[part] for part in PARTS[: len(expected)]] == [Counts(*row) for row in expected]
+    assert result.overall == sum((one.overall for one in result.videos.values()), Counts())
+
+
+@settings(max_examples=200)
+@given(scored_videos, scored_videos, thresholds)
+def test_profiles_move_the_score_in_the_direction_they_say(truth, spotted, t_eval):
+    f1 = {name: score(truth, spotted, t_eval, name).overall.f1 for name in PROFILES}
+    slack = 1e-12
+    assert f1["abpn"] <= f1["megc"] + slack
+    assert f1["megc"] <= min(f1["mesnet"], f1["class_agnostic"]) + slack
+    assert f1["class_agnostic"] <= f1["lgsnet"] + slack
+    assert f1["qin"] <= f1["lgsnet"] + slack
+    assert f1["slswin"] <= f1["softnet"] + slack
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@given(scored_videos, scored_videos, thresholds, st.randoms(use_true_random=False))
+def test_order_of_rows_and_videos_changes_nothing(profile, truth, spotted, t_eval, rng: random.Random):
     shuffled = [
         {video: rng.sample(side[video], len(side[video])) for video in rng.sample(list(side), len(side))}
         for side in (truth, spotted)
     ]
-    assert score(*shuffled, t_eval) == score(truth, spotted, t_eval)
+    assert score(*shuffled, t_eval, profile) == score(truth, spotted, t_eval, profile)
+
+
+# The others look at the first frame, at scores, or take the earlier of two equally good intervals.
+@pytest.mark.parametrize("profile", ["megc", "mesnet", "class_agnostic", "megc2020", "lgsnet", "qin"])
+@given(videos, videos, thresholds)
+def test_mirrored_time_gives_the_same_counts(profile, truth, spotted, t_eval):
+    mirrored = [
+        {video: [Interval(30 - s.offset, 30 - s.onset, s.kind) for s in side[video]] for video in side}
+        for side in (truth, spotted)
+    ]
+    assert score(*mirrored, t_eval, profile) == score(truth, spotted, t_eval, profile)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_gives_one_to_a_perfect_result_and_zero_to_none(profile):
+    truth = {"a": [Interval(10, 20, "ME"), Interval(60, 99, "MaE")], "b": [Interval(5, 16, "ME")]}
+    assert score(truth, truth, profile=profile).overall.f1 == 1.0
+    nothing = {"a": [], "b": []}
+    for sides in ((truth, nothing), (nothing, truth), (nothing, nothing), ({}, {})):
+        assert score(*sides, profile=profile).overall.f1 == 0.0
+    assert score(truth, nothing, profile=profile).overall.fn == 3
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_names_a_video_on_one_side_or_counts_it(profile):
+    truth, spotted = {"a": [Interval(8, 19, "ME")], "b": []}, {"a": [Interval(8, 19, "ME")]}
+    extra = {"a": [Interval(8, 19, "ME")], "c": [Interval(8, 19, "ME")]}
+    with pytest.raises(MetricError, match="only truth has video b"):
+        score(truth, spotted, profile=profile)
+    with pytest.raises(MetricError, match="only spotted has video c"):
+        score(spotted, extra, profile=profile)
+    left_out = profile in ("softnet", "slswin")  # no ME is true in c
+    assert score(spotted, extra, profile=profile, allow_missing=True).ME.fp == (0 if left_out else 1)
+    assert score(extra, spotted, profile=profile, allow_missing=True).ME.fn == 1
+
+
+def test_perfect_mae_without_any_me_scores_above_nine_tenths():
+    # as many ME and MaE as CAS(ME)^2 holds
+    spans = [Interval(100 * i, 100 * i + 10, "ME") for i in range(57)]
+    spans += [Interval(100 * i + 40, 100 * i + 80, "MaE") for i in range(300)]
+    result = score({"a": spans}, {"a": of_kind(spans, "MaE")})
+    assert (result.ME.f1, result.MaE.f1) == (0.0, 1.0)
+    assert result.overall.f1 == pytest.approx(600 / 657) == pytest.approx(0.913, abs=5e-4)
+
+
+@pytest.mark.parametrize("profile", BY_DURATION)
+def test_frame_rate_of_each_video_decides_its_kinds(profile):
+    same = {"slow": [Interval(0, 50, "ME")], "fast": [Interval(0, 50, "ME")]}
+    result = score(same, same, profile=profile, fps={"slow": 30, "fast": 200})
+    assert (result.videos["slow"].MaE.tp, result.videos["fast"].ME.tp) == (1, 1)
+    assert score(same, same, profile=profile, fps=200).ME.tp == 2
+    with pytest.raises(MetricError, match="frame rate of video fast is not known"):
+        score(same, same, profile=profile, fps={"slow": 30})
+
+
+@pytest.mark.parametrize("fps", [0, -30, float("nan"), float("inf")])
+def test_frame_rates_are_positive_numbers(fps):
+    with pytest.raises(MetricError, match="fps must be a positive number"):
+        score({"a": []}, {"a": []}, fps=fps)
+
+
+def test_counts_apart_add_and_pool():
+    both = CountsApart(1, 0, 2, right=3) + Counts(1, 1, 1)
+    assert both == CountsApart(2, 1, 3, right=4)
+    assert both == Counts(1, 1, 1) + CountsApart(1, 0, 2, right=3)
+    assert (both.precision, both.recall) == (4 / 5, 2 / 5)
+    assert both.f1 == pytest.approx(2 * 2 * 4 / (2 * 5 + 4 * 5))
+    assert both.as_dict()["right"] == 4
+    videos_of = {"1": Score(Counts(1), Counts(), together=Counts(5)), "2": Score(Counts(1), Counts(2))}
+    assert pool(videos_of, {"1": "s", "2": "s"})["s"].overall == Counts(8)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Grids
+
+
+@settings(max_examples=30)
+@given(scored_videos, scored_videos)
+def test_a_grid_is_suppression_and_scoring_for_each_pair_of_thresholds(truth, spotted):
+    cells = grid(truth, spotted, (0.3, 0.5), (None, 0.2, 0.6))
+    assert list(cells) == [(n, e) for n in (None, 0.2, 0.6) for e in (0.3, 0.5)]
+    for (t_nms, t_eval), found in cells.items():
+        left = {v: s if t_nms is None else plain.nms(s, t_nms) for v, s in spotted.items()}
+        expected = plain.megc(truth, left, t_eval)
+        assert {kind: found[kind] for kind in KINDS} == {k: Counts(*row) for k, row in expected.items()}
+
+
+def test_a_grid_knows_the_other_profiles():
+    truth = {"a": [Interval(0, 9, "ME")]}
+    spotted = {"a": [Interval(0, 9, "ME", score=0.9), Interval(0, 8, "ME", score=0.8)]}
+    cells = grid(truth, spotted, (0.5,), (None, 0.5), "mesnet")
+    assert CountsApart(1, 0, 0, right=2) == cells[None, 0.5].ME
+    assert CountsApart(1, 0, 0, right=1) == cells[0.5, 0.5].ME
+    assert len(grid(truth, spotted)) == 19
+    with pytest.raises(MetricError, match="unknown profile"):
+        grid(truth, spotted, profile="mean")
+
+
+def large_result(seed=0):
+    """True and spotted intervals as many as in CAS(ME)^2: 98 videos of together 254,000 frames."""
+    rng = np.random.default_rng(seed)
+
+    def drawn_at_random(total):
+        found = {f"v{number:02d}": [] for number in range(98)}
+        for number in range(total):
+            kind = "ME" if rng.random() < 57 / 357 else "MaE"
+            length = int(rng.integers(*((8, 17) if kind == "ME" else (17, 80))))
+            onset = int(rng.integers(0, 254_000 // 98 - length))
+            span = Interval(onset, onset + length - 1, kind, score=float(rng.random()))
+            found[f"v{number % 98:02d}"].append(span)
+        return found
+
+    return drawn_at_random(357), drawn_at_random(28_000)
+
+
+@pytest.mark.slow
+def test_a_grid_of_a_large_result_takes_seconds_and_a_cell_milliseconds():
+    truth, spotted = large_result()
+
+    def seconds(work, times):
+        return min(timeit.repeat(work, number=1, repeat=times))
+
+    whole = seconds(lambda: grid(truth, spotted, t_nms=T_EVALS), 3)
+    cell = seconds(lambda: grid(truth, spotted, (0.5,), (0.5,)), 5)
+    start = time.perf_counter()
+    expected = plain.megc(truth, {v: plain.nms(spans, 0.5) for v, spans in spotted.items()}, 0.5)
+    in_loops = time.perf_counter() - start
+    found = grid(truth, spotted, (0.5,), (0.5,))[0.5, 0.5]
+    assert {kind: found[kind] for kind in KINDS} == {k: Counts(*row) for k, row in expected.items()}
+    print(
+        f"\n19 x 19 grid {whole:.2f} s, one cell {1000 * cell:.0f} ms; the cell in loops {in_loops:.1f} s: "
+        f"{in_loops / cell:.0f} times as long, a grid of such cells {361 * in_loops / whole:.0f} times"
+    )
+    assert whole < 2
+    assert cell < 0.05
+    assert in_loops > 10 * cell
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Properties of the score
 
 
 @given(videos, videos)
@@ -165,15 +365,6 @@ def test_pooled_values_lie_between_their_parts(truth, spotted, t_eval):
         if parts:
             values = [getattr(part, ratio) for part in parts]
             assert min(values) - 1e-12 <= getattr(result.overall, ratio) <= max(values) + 1e-12
-
-
-@given(videos, videos, thresholds)
-def test_mirrored_time_gives_the_same_counts(truth, spotted, t_eval):
-    mirrored = [
-        {video: [Interval(30 - s.offset, 30 - s.onset, s.kind) for s in side[video]] for video in side}
-        for side in (truth, spotted)
-    ]
-    assert score(*mirrored, t_eval) == score(truth, spotted, t_eval)
 
 
 @given(videos, videos, thresholds)
