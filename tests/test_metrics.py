@@ -22,14 +22,18 @@ from mespot_lib.metrics import (
     T_EVALS,
     Counts,
     CountsApart,
+    Difference,
     MetricError,
     Score,
+    average_precision,
     bootstrap_f1,
     boundary_errors_ms,
     chance,
     fp_per_minute,
     grid,
     match,
+    of_part,
+    paired_bootstrap,
     pool,
     score,
 )
@@ -498,3 +502,63 @@ def test_bootstrap_is_wide_for_unlike_subjects_and_empty_for_like_ones():
     )
     assert bootstrap_f1([]) == (0.0, 0.0)
     assert bootstrap_f1([Counts()]) == (0.0, 0.0)
+
+
+def test_average_precision_follows_the_ranking():
+    truth = {"a": [Interval(0, 9, "ME"), Interval(50, 59, "ME")], "b": [Interval(0, 99, "MaE")]}
+
+    def with_scores(right, wrong, late, mae):
+        me = [(0, right), (20, wrong), (50, late)]
+        spotted = [Interval(onset, onset + 9, "ME", score=score) for onset, score in me]
+        return {"a": spotted, "b": [Interval(0, 99, "MaE", score=mae)]}
+
+    # hit, miss, hit: precision 1 up to recall 1/2, then 2/3
+    area = average_precision(truth, with_scores(0.9, 0.8, 0.7, 0.5))
+    assert area["ME"] == pytest.approx((1 + 2 / 3) / 2)
+    assert area["MaE"] is None  # one interval is no ranking
+    assert area["overall"] == pytest.approx((1 + 3 / 4 + 3 / 4) / 3)  # 1, 1/2, 2/3, 3/4: later is better
+    assert average_precision(truth, with_scores(0.9, 0.1, 0.7, 0.5))["ME"] == 1.0
+    # the miss enters together with the first hit
+    assert average_precision(truth, with_scores(0.9, 0.9, 0.7, 0.5))["ME"] == pytest.approx(2 / 3)
+    assert average_precision(truth, {"a": [], "b": []}) == {"ME": None, "MaE": None, "overall": None}
+    assert average_precision({"a": [], "b": []}, with_scores(0.9, 0.1, 0.7, 0.5))["ME"] == 0.0
+
+
+@given(scored_videos, scored_videos, thresholds, st.floats(0.1, 10))
+def test_average_precision_depends_on_the_order_of_scores_only(truth, spotted, t_eval, factor):
+    area = average_precision(truth, spotted, t_eval)
+    assert all(value is None or 0 <= value <= 1 for value in area.values())
+    stretched = {v: [replace(s, score=factor * s.score - 3) for s in spans] for v, spans in spotted.items()}
+    assert average_precision(truth, stretched, t_eval) == area
+
+
+def test_intervals_of_a_part_keep_every_video():
+    spans = [Interval(0, 1, "ME"), Interval(4, 9, "MaE")]
+    assert of_part({"a": spans, "b": []}, "ME") == {"a": spans[:1], "b": []}
+    assert of_part({"a": spans, "b": []}, "overall") == {"a": spans, "b": []}
+
+
+def test_paired_bootstrap_sees_a_small_lead_that_two_intervals_do_not():
+    # subjects differ much, the two methods differ by one hit in every subject
+    second = {f"s{n}": Counts(n, 10 - n, 10 - n) for n in range(1, 10)}
+    first = {name: Counts(c.tp + 1, c.fp - 1, c.fn - 1) for name, c in second.items()}
+    lead = paired_bootstrap(first, second)
+    assert lead.f1 == pytest.approx(0.1)
+    assert 0 < lead.low <= lead.f1 <= lead.high
+    assert lead.positive == 1.0
+    apart = [bootstrap_f1(list(side.values())) for side in (first, second)]
+    assert apart[0][0] < apart[1][1]  # the two intervals overlap
+    back = paired_bootstrap(second, first)
+    assert (back.f1, back.positive) == (pytest.approx(-0.1), 0.0)
+    assert paired_bootstrap(first, first) == Difference(0.0, 0.0, 0.0, 0.0)
+
+
+def test_paired_bootstrap_wants_the_same_subjects():
+    with pytest.raises(MetricError, match="not shared: s2, s3"):
+        paired_bootstrap({"s1": Counts(), "s2": Counts()}, {"s1": Counts(), "s3": Counts()})
+    with pytest.raises(MetricError, match="none at all"):
+        paired_bootstrap({}, {})
+
+
+def test_bootstrap_counts_right_apart_from_found():
+    assert bootstrap_f1([CountsApart(1, 0, 1, right=5)] * 3) == pytest.approx((2 / 3, 2 / 3))

@@ -3,18 +3,21 @@
 import itertools
 
 import numpy as np
+import plain
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mespot_lib.interval import Interval, iou
+from mespot_lib.interval import Interval
 from mespot_lib.spot import (
     expand_to_fraction,
     merge_close,
     nms,
     peaks,
+    rivals,
     runs_above,
     smooth,
+    survivors,
     to_frames,
     type_by_duration,
 )
@@ -143,22 +146,37 @@ def proposals(draw):
     return spans
 
 
-def plain_nms(spans, t_nms, across_kinds):
-    kept = []
-    for span in sorted(spans, key=lambda s: (-s.score, s)):
-        rivals = [other for other in kept if across_kinds or other.kind == span.kind]
-        if all(iou(span, other) <= t_nms for other in rivals):
-            kept.append(span)
-    return sorted(kept)
-
-
 @settings(max_examples=200)
 @given(proposals(), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.95, 1.0]), st.booleans())
 def test_nms_equals_the_plain_reference(spans, t_nms, across_kinds):
-    assert nms(spans, t_nms, across_kinds=across_kinds) == plain_nms(spans, t_nms, across_kinds)
+    assert nms(spans, t_nms, across_kinds=across_kinds) == plain.nms(spans, t_nms, across_kinds)
 
 
 def test_nms_over_the_shorter_drops_a_short_interval_inside_a_long_one():
     spans = [Interval(0, 99, "MaE", score=2), Interval(40, 49, "ME", score=1)]
     assert nms(spans, 0.2, across_kinds=True) == sorted(spans)  # their IoU is 0.1
     assert nms(spans, 0.2, across_kinds=True, over="shorter") == spans[:1]
+
+
+def test_nms_of_a_long_chain_alternates():
+    # each is stronger than the next and overlaps it by half: the first silences the second, which frees the third
+    chain = [Interval(5 * k, 5 * k + 9, "MaE", score=-k) for k in range(2001)]
+    assert nms(chain, 0.3) == chain[::2]
+
+
+@pytest.mark.parametrize("t_nms", [0.1, 0.5])
+def test_nms_of_many_crowded_intervals_equals_the_plain_reference(t_nms):
+    rng = np.random.default_rng(0)
+    spans = [
+        Interval(onset, onset + int(rng.integers(5, 80)), "ME", score=float(rng.integers(20)))
+        for onset in rng.integers(0, 2000, size=400).tolist()
+    ]
+    assert nms(spans, t_nms) == plain.nms(spans, t_nms)
+
+
+def test_videos_are_suppressed_apart_in_one_call():
+    frames = np.array([[0, 9], [0, 9], [3, 12], [3, 12]])
+    found = rivals(frames, np.array([0, 1, 0, 1]), np.array([1.0, 1.0, 2.0, 0.5]))
+    assert survivors(found, 4, 0.2).tolist() == [False, True, True, False]
+    assert survivors(found, 4, 1.0).all()
+    assert survivors(rivals(frames[:0], np.empty(0, int), np.empty(0)), 0, 0.5).shape == (0,)
