@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from mespot_lib import catalogue
 from mespot_lib.cli import app
+from mespot_lib.profiles import BY_DURATION, PROFILES
 from mespot_lib.sweep import Summary
 
 TRUTH = "video,kind,onset,offset\na,ME,10,19\na,MaE,40,79\nb,,,\n"
@@ -72,6 +73,54 @@ def test_score_takes_another_threshold(files):
     assert (record["t_eval"], record["ME"]["tp"]) == (0.9, 0)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_score_knows_every_profile(files, profile):
+    record = json.loads(mespot("score", *files(), "--profile", profile, "--json").stdout)
+    assert record["profile"] == profile
+    assert set(record["ME"]) >= {"tp", "fp", "fn", "precision", "recall", "f1"}
+    assert ("right" in record["ME"]) == (profile == "mesnet")
+    assert f"profile {profile}, IoU" in mespot("score", *files(), "--profile", profile).stdout
+
+
+@pytest.mark.parametrize("profile", BY_DURATION)
+def test_score_types_by_duration_at_the_frame_rate_given(files, tmp_path, profile):
+    same = "video,kind,onset,offset\na,ME,0,50\n"
+    options = [*files(same, same), "--profile", profile, "--json"]
+    (tmp_path / "videos.csv").write_text("video,fps\na,200\n")
+    for extra, kind in ([], "MaE"), (["--fps", "200"], "ME"), (["--videos", tmp_path / "videos.csv"], "ME"):
+        assert json.loads(mespot("score", *options, *extra).stdout)[kind]["tp"] == 1
+
+
+def test_score_by_subject_takes_subjects_from_the_table_of_videos(files, tmp_path):
+    table = tmp_path / "videos.csv"
+    table.write_text("video,subject,frames,fps\na,s1,100,30\nb,s2,100,30\n")
+    options = [*files(), "--by", "subject", "--videos", table]
+    record = json.loads(mespot("score", *options, "--json").stdout)
+    assert list(record) == ["profile", "t_eval", "ME", "MaE", "overall", "subjects"]
+    assert record["subjects"]["s2"]["overall"]["fp"] == 1
+    assert "\ns2        ME" in mespot("score", *options).stdout
+    table.write_text("video,subject\na,s1\n")
+    assert "the subject of video b is not known" in mespot("score", *options).stderr
+
+
+def test_score_tells_details(files, tmp_path):
+    table = tmp_path / "videos.csv"
+    table.write_text("video,subject,frames,fps\na,s1,100,30\nb,s2,100,30\n")
+    options = [*files(), "--details", "--videos", table]
+    record = json.loads(mespot("score", *options, "--json").stdout)
+    assert record["details"]["mistakes"]["MaE"]["truth"]["missed"] == 1
+    assert record["details"]["fp_per_minute"]["MaE"] == pytest.approx(9.0)
+    assert "false positives per minute" in mespot("score", *options).stdout
+
+
+@pytest.mark.parametrize("side", ["truth", "spotted"])
+@pytest.mark.parametrize("dressed", [lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n")])
+def test_score_reads_what_spreadsheets_write(files, side, dressed):
+    plain = {"truth": TRUTH, "spotted": SPOTTED}
+    expected = mespot("score", *files(), "--json").stdout
+    assert mespot("score", *files(**plain | {side: dressed(plain[side])}), "--json").stdout == expected
+
+
 def test_score_asks_for_videos_on_both_sides(files):
     alone = files(spotted="video,kind,onset,offset\na,ME,12,20\n")
     result = mespot("score", *alone)
@@ -96,7 +145,18 @@ def test_score_asks_for_videos_on_both_sides(files):
         ("video;kind;onset;offset\n", [], "spotted.csv, row 1: columns are separated by semicolons"),
         (SPOTTED, ["--profile", "none"], "unknown profile 'none'; known: megc"),
         (SPOTTED, ["--t-eval", "0"], "t_eval must lie in (0, 1], got 0.0"),
-        (SPOTTED, ["--by", "day"], "--by 'day' is unknown"),
+        (
+            "video,kind,onset,offset\na,ME,1,3\na,ME,1,3\n",
+            [],
+            "spotted.csv, row 3: the same interval stands in row 2",
+        ),
+        ("video,kind,onset,offset\na,ME,1.5,3\n", [], "row 2: onset must be a whole frame number, got '1.5'"),
+        ("video,kind,onset,offset\na,ME,1\n", [], "spotted.csv, row 2: 3 cells where the first row has 4"),
+        ("video,kind,onset,offset,score\na,ME,1,3,high\n", [], "row 2: score must be a finite number"),
+        (SPOTTED, ["--by", "day"], "--by 'day' is unknown; known: video, subject"),
+        (SPOTTED, ["--by", "subject"], "--by subject needs --videos"),
+        (SPOTTED, ["--videos", "no.csv"], "No such file or directory: 'no.csv'"),
+        (SPOTTED, ["--profile", "qin", "--fps", "0"], "fps must be a positive number, got 0"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(files, spotted, extra, message):
