@@ -12,7 +12,11 @@ The modules in the order in which data flows; each imports only from those above
     face         detection, landmarks, alignment, crops
     features     contrast, flow, strain, head motion, regions; the cache on disk
     spot         score curve to peaks, runs, intervals; merging, non-maximum suppression
+    profiles     the rules of counting: the challenge's, and those of the public evaluators
     metrics      matching, counts that add, chance, uncertainty
+    anchors      what trivial and ideal methods score
+    mistakes     in which way an interval is wrong
+    evaluation   all that is said about one scoring, in one record
     methods      one paper, one file
     claims       what the papers report, and where it contradicts itself
     runs         one run: a notebook on a fold, its key, its result files

@@ -44,7 +44,18 @@ NOTEBOOKS = {"zhang2020": "10_megc_baseline"}
 PROFILES = ("quick", "paper")
 
 # Modules that only look at finished runs: changing them cannot change a result, so they are not part of the key.
-_AFTER_RUNS = ("report.py", "sweep.py", "page.py", "explore.py", "submit.py", "cli.py")
+_AFTER_RUNS = (
+    "mistakes.py",
+    "anchors.py",
+    "evaluation.py",
+    "claims.py",
+    "report.py",
+    "sweep.py",
+    "page.py",
+    "explore.py",
+    "submit.py",
+    "cli.py",
+)
 
 # One thread per process: two runs beside each other are faster so, and results do not depend on the number of cores.
 KERNEL_ENVIRONMENT = {
