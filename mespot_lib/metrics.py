@@ -35,7 +35,7 @@ Each names its differences from `megc`; "up" is towards a higher F1. How each co
                   cost nothing. F1 = 2ab / (an + bm) with a of m true found, b of n spotted right. Up, never down.
 `class_agnostic`  Kinds are ignored for the match and split by duration (ME: offset - onset <= 0.5 s) afterwards.
                   Overall up, never down, as no pair of a common kind is lost; ME and MaE alone go either way.
-`zhang2020`       Baseline of MEGC2020 and MEGC2023, kinds pooled: every pair with a sufficient overlap is a TP, so
+`zhang2020`       Baseline of MEGC2023 by Zhang, kinds pooled: every pair with a sufficient overlap is a TP, so
                   duplicates and overlapping true intervals count twice, and the union of a partial overlap is one
                   frame short: up. But each insufficient overlap is an FP, the first of a video two: down. FN can be
                   negative and the recall above 1.

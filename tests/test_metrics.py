@@ -40,6 +40,7 @@ from mespot_lib.metrics import (
 from mespot_lib.profiles import BY_DURATION, PROFILES
 
 CASES = sorted((Path(__file__).parent / "cases" / "metrics").rglob("*.json"))
+EDGES = sorted((Path(__file__).parent / "cases" / "metrics_of_every_profile").glob("*.json"))
 
 
 @st.composite
@@ -73,16 +74,13 @@ def test_there_are_golden_cases_of_every_profile():
     assert set(of_profile) == set(PROFILES)
     assert of_profile["megc"] >= 16
     assert min(of_profile.values()) >= 4
+    assert len(EDGES) >= 13
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_golden_case(path):
     case = json.loads(path.read_text())
-    truth, spotted = (
-        {video: [Interval(on, off, kind) for kind, on, off in rows] for video, rows in case[side].items()}
-        for side in ("truth", "spotted")
-    )
-    assert {"truth": truth, "spotted": spotted} == drawn(case["timeline"]), "the drawing shows something else"
+    truth, spotted = sides_of(case)
     profile = case.get("profile", "megc")
     result = score(truth, spotted, case["t_eval"], profile, fps=case.get("fps", 30))
     expected = {
@@ -96,6 +94,27 @@ def test_golden_case(path):
         change = np.sign(result.overall.f1 - megc)
         assert {1: "up", 0: "same", -1: "down"}[change] == case["against_megc"]
         assert case["why"].endswith(f"{case['against_megc']}.")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("path", EDGES, ids=lambda path: path.stem)
+def test_edge_under_every_profile(path, profile):
+    case = json.loads(path.read_text())
+    expected = case["expected"][profile]
+    result = score(*sides_of(case), profile=profile)
+    assert result.ME == result.overall == (CountsApart if profile == "mesnet" else Counts)(**expected)
+
+
+def sides_of(case):
+    """Return truth and spotted of a case, which its drawing must show as well."""
+    sides = {
+        side: {
+            video: [Interval(on, off, kind) for kind, on, off in rows] for video, rows in case[side].items()
+        }
+        for side in ("truth", "spotted")
+    }
+    assert sides == drawn(case["timeline"]), "the drawing shows something else"
+    return sides["truth"], sides["spotted"]
 
 
 def drawn(timeline):
