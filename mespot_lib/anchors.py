@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mespot_lib.interval import KINDS, Interval, overlaps
-from mespot_lib.metrics import PARTS, Counts, MetricError
+from mespot_lib.metrics import PARTS, Counts, MetricError, in_part
 from mespot_lib.profiles import Pairs, Table, as_table, hits, largest_matching, overlapping
 
 TILE_S = tuple(step / 10 for step in range(1, 41))  # 0.1, 0.2 ... 4.0 s
@@ -50,7 +50,7 @@ def best_tiling(
     table, durations = as_table(truth, videos), tuple(tile_s)
     best = {}
     for kind in KINDS:
-        true = table.only(table.group % len(KINDS) == KINDS.index(kind)).by_video()
+        true = table.only(in_part(table, kind)).by_video()
         tried = [Tiling(_tiled(true, videos, lengths, fps, t_eval, s), s) for s in durations]
         best[kind] = max(tried, key=lambda tiling: tiling.counts.f1)
     return best | {"overall": Tiling(best["ME"].counts + best["MaE"].counts, None)}
@@ -106,6 +106,5 @@ def boundary_ceiling(
     number = np.arange(len(moved))
     pairs = Pairs(number, number, *overlaps(np.tile(table.frames, (draws, 1)), moved))
     still = np.isin(number, hits(pairs, t_eval).t).reshape(draws, -1).mean(axis=0)  # (N,)
-    kind = table.group % len(KINDS)
-    rows = {part: (kind == KINDS.index(part)) if part in KINDS else (kind >= 0) for part in PARTS}
+    rows = {part: in_part(table, part) for part in PARTS}
     return {part: float(still[mask].mean()) if mask.any() else 0.0 for part, mask in rows.items()}

@@ -7,6 +7,7 @@ What a user can put right (a malformed file, an unknown name) is one line on sta
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +78,9 @@ def score(
     details: Annotated[
         bool, typer.Option("--details", help="Also uncertainty, boundaries, mistakes, chance, and more.")
     ] = False,
+    against: Annotated[
+        Path | None, typer.Option(help="Spotted intervals of another method: how sure is the lead?")
+    ] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="A video in one file only has no interval in the other.")
     ] = False,
@@ -88,29 +92,45 @@ def score(
 
     if by not in ("", "video", "subject"):
         raise metrics.MetricError(f"--by {by!r} is unknown; known: video, subject")
-    if by == "subject" and videos is None:
-        raise metrics.MetricError("--by subject needs --videos, a table that names the subject of each video")
+    for option, given in (("--by subject", by == "subject"), ("--against", against)):
+        if given and videos is None:
+            raise metrics.MetricError(
+                f"{option} needs --videos, a table that names the subject of each video"
+            )
     facts = evaluation.read_videos(videos) if videos else {}
-    sides = read_intervals(truth), read_intervals(spotted)
-    rates = evaluation.fps_of(facts, sorted({*sides[0], *sides[1]}), fps)
-    result = metrics.score(*sides, t_eval, profile, allow_missing, rates)
+    true, found, other = (read_intervals(path) if path else {} for path in (truth, spotted, against))
+    rates = evaluation.fps_of(facts, [*true, *found, *other], fps)
+    result = metrics.score(true, found, t_eval, profile, allow_missing, rates)
     parts = evaluation.by_subject(result, facts) if by == "subject" else result.videos if by else {}
     record = {"profile": profile, "t_eval": t_eval, **result.as_dict()}
     if by:
         record[f"{by}s"] = {name: one.as_dict() for name, one in parts.items()}
+    if against:
+        second = metrics.score(true, other, t_eval, profile, allow_missing, rates)
+        record["lead"] = {
+            part: asdict(lead) for part, lead in evaluation.leads(result, second, facts).items()
+        }
     if details:
-        record["details"] = evaluation.details(*sides, result, facts, t_eval, profile, fps)
+        record["details"] = evaluation.details(true, found, result, facts, t_eval, profile, fps)
     if as_json:
         typer.echo(json.dumps(record, indent=2))
         return
     typer.echo(f"{evaluation.rule_text(profile, t_eval, fps)}, {len(result.videos)} videos\n")
-    width = max([8, *map(len, parts)])
-    typer.echo(f"{'':<{width}}  kind       TP   FP   FN  precision  recall     F1")
-    for name, one in [*parts.items(), ("all", result)]:
-        for part, counts in one.as_dict().items():
-            typer.echo(f"{name:<{width}}  {part:<8}{_counts_text(counts)}")
+    _echo_counts({name: one.as_dict() for name, one in [*parts.items(), ("all", result)]})
+    if against:
+        typer.echo(f"\nlead over {against}, 95 % interval over subjects")
+        for part, lead in record["lead"].items():
+            typer.echo(f"{part:<8}{lead['f1']:>+7.3f}{lead['low']:>+10.3f} to{lead['high']:>+7.3f}")
     if details:
         typer.echo("\n" + evaluation.details_text(record["details"]))
+
+
+def _echo_counts(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    width = max([8, *map(len, rows)])
+    typer.echo(f"{'':<{width}}  kind       TP   FP   FN  precision  recall     F1")
+    for name, parts in rows.items():
+        for part, counts in parts.items():
+            typer.echo(f"{name:<{width}}  {part:<8}{_counts_text(counts)}")
 
 
 def _counts_text(counts: Mapping[str, float]) -> str:
@@ -235,6 +255,26 @@ def _print_report(page: Path, table: list[dict[str, Any]], problems: list[str], 
         return
     typer.echo(table_text(table) if table else "no finished run yet; `mespot reproduce` makes some")
     typer.echo(f"\n{page}")
+
+
+@app.command()
+@_explain
+def claims(
+    file: Annotated[
+        Path | None, typer.Option(help="Other claims than the project's reports/paper_claims.csv.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Audit the figures that the papers print: which of them cannot be true together."""
+    from mespot_lib import claims as auditing
+
+    found = auditing.read_claims(file)
+    findings = auditing.audit(found)
+    if as_json:
+        record = {"claims": len(found), "findings": auditing.findings_records(findings)}
+        typer.echo(json.dumps(record, indent=2))
+        return
+    typer.echo(auditing.findings_text(findings, len(found)))
 
 
 @app.command()

@@ -19,6 +19,7 @@ from mespot_lib.interval import KINDS, Interval
 from mespot_lib.metrics import (
     DEFAULT_FPS,
     PARTS,
+    Difference,
     MetricError,
     Score,
     average_precision,
@@ -28,6 +29,7 @@ from mespot_lib.metrics import (
     fp_per_minute,
     grid,
     of_part,
+    paired_bootstrap,
     pool,
 )
 from mespot_lib.mistakes import LABELS, mistakes, tally
@@ -136,6 +138,25 @@ def by_subject(result: Score, videos: Mapping[str, VideoFacts]) -> dict[str, Sco
         raise MetricError(f"the subject of video {unknown[0]} is not known")
     pooled = pool(result.videos, subject)
     return {name: pooled[name] for name in sorted(pooled)}
+
+
+def leads(
+    first: Score, second: Score, videos: Mapping[str, VideoFacts], draws: int = 2000, seed: int = 0
+) -> dict[str, Difference]:
+    """Return by "ME", "MaE" and "overall" how far one method is ahead of another, drawing subjects again.
+
+    Raises
+    ------
+    MetricError
+        If a subject is not known, or the methods were not scored on the same subjects.
+    """
+    sides = by_subject(first, videos), by_subject(second, videos)
+    return {
+        part: paired_bootstrap(
+            *({name: one[part] for name, one in side.items()} for side in sides), draws, seed
+        )
+        for part in PARTS
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------

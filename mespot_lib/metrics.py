@@ -33,6 +33,7 @@ Each names its differences from `megc`; "up" is towards a higher F1. How each co
 
 `mesnet`          The MESNet paper: every spotted interval that hits is right, so several hits on one true interval
                   cost nothing. F1 = 2ab / (an + bm) with a of m true found, b of n spotted right. Up, never down.
+                  As two numerators are pooled, the overall F1 need not lie between those of ME and MaE.
 `class_agnostic`  Kinds are ignored for the match and split by duration (ME: offset - onset <= 0.5 s) afterwards.
                   Overall up, never down, as no pair of a common kind is lost; ME and MaE alone go either way.
 `zhang2020`       Baseline of MEGC2023 by Zhang, kinds pooled: every pair with a sufficient overlap is a TP, so
@@ -388,6 +389,12 @@ def of_part(intervals: Mapping[str, Sequence[Interval]], part: str) -> dict[str,
     return {video: [span for span in spans if span.kind in kinds] for video, spans in intervals.items()}
 
 
+def in_part(table: Table, part: str) -> np.ndarray:
+    """Return which rows (N,) of a table belong to "ME", "MaE" or "overall" (all)."""
+    kind = table.group % len(KINDS)
+    return kind == KINDS.index(part) if part in KINDS else np.ones(len(kind), dtype=bool)
+
+
 def average_precision(
     truth: Mapping[str, Sequence[Interval]],
     spotted: Mapping[str, Sequence[Interval]],
@@ -410,12 +417,7 @@ def average_precision(
     hit[pairs[:, 1]] = True
     areas = {}
     for part in PARTS:
-        true, rows = (
-            np.isin(
-                table.group % len(KINDS), [k for k, kind in enumerate(KINDS) if part in (kind, "overall")]
-            )
-            for table in (sides.truth, sides.spotted)
-        )
+        true, rows = in_part(sides.truth, part), in_part(sides.spotted, part)
         areas[part] = _area(sides.spotted.score[rows], hit[rows], int(true.sum()))
     return areas
 

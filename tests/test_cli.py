@@ -113,6 +113,17 @@ def test_score_tells_details(files, tmp_path):
     assert "false positives per minute" in mespot("score", *options).stdout
 
 
+def test_score_says_how_sure_the_lead_over_another_method_is(files, tmp_path):
+    table, other = tmp_path / "videos.csv", tmp_path / "other.csv"
+    table.write_text("video,subject\na,s1\nb,s2\n")
+    other.write_text("video,kind,onset,offset\na,ME,60,70\nb,,,\n")
+    options = [*files(), "--against", other, "--videos", table]
+    lead = json.loads(mespot("score", *options, "--json").stdout)["lead"]
+    assert lead["ME"]["f1"] == 1.0
+    assert lead["ME"]["low"] == 0.0  # subject s1 is not always drawn
+    assert "\nME       +1.000" in mespot("score", *options).stdout
+
+
 @pytest.mark.parametrize("side", ["truth", "spotted"])
 @pytest.mark.parametrize("dressed", [lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n")])
 def test_score_reads_what_spreadsheets_write(files, side, dressed):
@@ -155,6 +166,7 @@ def test_score_asks_for_videos_on_both_sides(files):
         ("video,kind,onset,offset,score\na,ME,1,3,high\n", [], "row 2: score must be a finite number"),
         (SPOTTED, ["--by", "day"], "--by 'day' is unknown; known: video, subject"),
         (SPOTTED, ["--by", "subject"], "--by subject needs --videos"),
+        (SPOTTED, ["--against", "other.csv"], "--against needs --videos"),
         (SPOTTED, ["--videos", "no.csv"], "No such file or directory: 'no.csv'"),
         (SPOTTED, ["--profile", "qin", "--fps", "0"], "fps must be a positive number, got 0"),
     ],
