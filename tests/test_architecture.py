@@ -25,6 +25,7 @@ ORDER = (
     "mistakes",
     "evaluation",
     "methods",
+    "claims",
     "runs",
     "sweep",
     "viz",
