@@ -264,7 +264,7 @@ def _parse_row(cells: list[str], columns: list[str]) -> tuple[str, Interval | No
 
 
 def _frame(cell: str, name: str) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]+", cell):
+    if not re.fullmatch(r"[+-]?0*[0-9]{1,9}", cell):  # a month at 200 frames per second has 9 digits
         raise IntervalError(f"{name} must be a whole frame number, got {cell!r}")
     return int(cell)
 

@@ -162,6 +162,7 @@ def test_score_asks_for_videos_on_both_sides(files):
             "spotted.csv, row 3: the same interval stands in row 2",
         ),
         ("video,kind,onset,offset\na,ME,1.5,3\n", [], "row 2: onset must be a whole frame number, got '1.5'"),
+        ("video,kind,onset,offset\na,ME,0,12345678901\n", [], "row 2: offset must be a whole frame number"),
         ("video,kind,onset,offset\na,ME,1\n", [], "spotted.csv, row 2: 3 cells where the first row has 4"),
         ("video,kind,onset,offset,score\na,ME,1,3,high\n", [], "row 2: score must be a finite number"),
         (SPOTTED, ["--by", "day"], "--by 'day' is unknown; known: video, subject"),
