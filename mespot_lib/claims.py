@@ -270,9 +270,8 @@ def rates_from_counts(row: Row) -> list[Finding]:
 
 def accuracy_from_counts(row: Row) -> list[Finding]:
     """Accuracy is the share of the clips that are classified rightly."""
-    if not {"accuracy", "correct", "clips"} <= row.keys():
+    if not {"accuracy", "correct", "clips"} <= row.keys() or not (clips := int(row["clips"].value)):
         return []
-    clips = int(row["clips"].value)
     follows = Range(*(end / clips for end in bounds(row["correct"])))
     because = f"{row['correct'].value} right of {clips} clips give"
     return _compare(row["accuracy"], follows, "accuracy from counts", because)

@@ -411,6 +411,7 @@ def test_accuracy_follows_from_clips():
     figures = {"clips": "48", "correct": "44", "accuracy": "91.67%"}
     assert not rules(row(**figures))
     assert rules(row(**figures | {"accuracy": "91.66%"})) == {"accuracy from counts": 1}
+    assert not rules(row(**figures | {"clips": "0"}))
     mean = [replace(one, condition="model=average") for one in row(**figures | {"accuracy": "92.60%"})]
     assert not rules(mean)  # 44 on average is up to 44.5
 
