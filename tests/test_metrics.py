@@ -319,6 +319,26 @@ def test_frame_rates_are_positive_numbers(fps):
         score({"a": []}, {"a": []}, fps=fps)
 
 
+@pytest.mark.parametrize(("early", "late", "pairs"), [(0.9, 0.1, 1), (0.1, 0.9, 2), (0.5, 0.5, 1)])
+def test_in_softnet_the_higher_score_chooses_first(early, late, pairs):
+    # frames       0123456789012
+    # truth        ..[=====].....
+    # truth        ....[======]..
+    # early        ...[======]...    hits both, the lower one better
+    # late         .......[====].    hits the lower one only
+    truth = {"a": [Interval(2, 8, "MaE"), Interval(4, 11, "MaE")]}
+    spotted = {"a": [Interval(3, 10, "MaE", score=early), Interval(7, 12, "MaE", score=late)]}
+    assert score(truth, spotted, profile="softnet").MaE == Counts(pairs, 2 - pairs, 2 - pairs)
+    area = average_precision(truth, spotted)["MaE"]
+    assert area == (None if early == late else pairs / 2)
+
+
+def test_what_is_found_without_being_spotted_has_no_f1():
+    # as in lgsnet and qin, where the one spotted interval is an MaE by duration: precision is 1 / 0
+    found = Counts(1, -1, 0)
+    assert (found.precision, found.recall, found.f1) == (0.0, 1.0, 0.0)
+
+
 def test_counts_apart_add_and_pool():
     both = CountsApart(1, 0, 2, right=3) + Counts(1, 1, 1)
     assert both == CountsApart(2, 1, 3, right=4)

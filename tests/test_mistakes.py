@@ -34,7 +34,12 @@ def labels(truth, spotted, truth_kind="ME", spotted_kind="ME"):
         ("..[======]......", ".......[======].", ["shifted"], ["shifted"]),
         ("[===========]", "[==].[==]....", ["split", "split"], ["split"]),
         ("[=]...[=]...[=]", "[=============]", ["merged"], ["merged"] * 3),
-        ("[=======]......", "[=======]......", [], []),
+        (
+            "..[===========]",
+            "[==]..[=]......",
+            ["split", "split"],
+            ["split"],
+        ),  # half of the first lies inside
     ],
 )
 def test_label(truth, spotted, of_spotted, of_truth):
