@@ -16,7 +16,9 @@ from mespot_lib.synthetic.layouts import CASME2_SUBJECTS, SAMM_SUBJECTS, STIMULI
 # ------------------------------------------------------------------------------------------------ round trip
 
 # what XML 1.0 can hold; a workbook turns a carriage return into a line feed, as XML does
-letters = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff", include_characters="\n\t")
+letters = st.characters(
+    exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff", include_characters="\n\t"
+)
 texts = st.text(letters, min_size=1, max_size=12)
 numbers = st.one_of(st.integers(-(10**9), 10**9), st.floats(-1e9, 1e9, allow_nan=False))
 cells = st.one_of(st.none(), texts, numbers)
