@@ -1,5 +1,36 @@
-"""One OpenCV thread in every test, so that results do not depend on the machine's cores."""
+"""Fixtures of several test files. One OpenCV thread in every test: results do not depend on the machine's cores."""
 
 import cv2
+import nbformat
+import pytest
+from toy import MANIFEST, METHOD, PARAMETERS
+
+from mespot_lib.runs import Run
 
 cv2.setNumThreads(1)
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    """An empty folder of reports that kernels and worker processes use too."""
+    monkeypatch.setenv("MESPOT_REPORTS", str(tmp_path / "reports"))
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A function that makes runs of the tiny notebook."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+            nbformat.v4.new_code_cell(MANIFEST),
+            nbformat.v4.new_code_cell(METHOD),
+        ]
+    )
+    path = tmp_path / "tiny.ipynb"
+    nbformat.write(notebook, path)
+
+    def make(fold="s01", seed=0, **parameters):
+        return Run("tiny", "toy", fold, "quick", seed, parameters, notebook=str(path))
+
+    return make

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from test_runs import toy_manifest
+from toy import toy_manifest
 from typer.testing import CliRunner
 
 from mespot_lib import catalogue

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from test_runs import store
+from toy import store
 
 from mespot_lib import page, report, runs
 from mespot_lib.interval import Interval

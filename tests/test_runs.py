@@ -1,103 +1,22 @@
 """Keys, folders, stored results, and the execution of a notebook (a tiny one: no pictures, no method)."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import nbformat
 import numpy as np
 import psutil
 import pytest
+from toy import executing, leftovers, store, toy_manifest, wait_for
 
 from mespot_lib import runs
 from mespot_lib.interval import Interval
 from mespot_lib.metrics import Counts
 from mespot_lib.runs import Run, RunError
-
-# Two subjects with two videos of 100 frames each; in the first video of each an ME at 10..19 and an MaE at 40..79.
-MANIFEST = """
-from pathlib import Path
-from mespot_lib.manifest import Manifest, event_table, video_table
-
-videos = [
-    dict(video_uid=f"toy/{s}/{v}", dataset="toy", subject_id=s, video_id=v, rel_path=f"{s}/{v}", media="frames", fps=30,
-         first_frame_no=1, last_frame_no=100, n_frames=100, labelled=True, synthetic=True)
-    for s in ("s01", "s02") for v in ("v1", "v2")
-]
-events = [
-    dict(event_uid=f"{s}{kind}", video_uid=f"toy/{s}/v1", type=kind, onset=onset + 1, apex=onset + 2, offset=offset + 1,
-         has_media=True)
-    for s in ("s01", "s02") for kind, onset, offset in (("ME", 10, 19), ("MaE", 40, 79))
-]
-descriptor = dict(dataset="toy", fix_policy="none", publishable=True, remarks=[])
-manifest = Manifest(descriptor, video_table(videos), event_table(events), Path("nowhere"))
-"""
-PARAMETERS = """
-dataset = "toy"
-fold = "s01"
-profile = "quick"
-seed = 0
-result_folder = ""
-wait_s = 0.0
-stumble = False
-"""
-METHOD = """
-import time
-import numpy as np
-from mespot_lib.interval import Interval
-from mespot_lib.runs import store_result
-
-time.sleep(wait_s)
-assert not stumble, "stumbled on purpose"
-spotted = {f"toy/{fold}/v1": [Interval(12, 20, "ME", 14, 0.7)], f"toy/{fold}/v2": [Interval(0, seed, "MaE")]}
-scores = {uid: np.full((100, 2), seed) for uid in spotted}
-store_result(result_folder, method="tiny", dataset=dataset, fold=fold, profile=profile, seed=seed, manifest=manifest,
-             spotted=spotted, scores=scores, settings={"threshold": np.float32(0.5)})
-"""
-
-
-def toy_manifest():
-    names = {}
-    exec(MANIFEST, names)
-    return names["manifest"]
-
-
-@pytest.fixture
-def reports(tmp_path, monkeypatch):
-    """An empty folder of reports that kernels and worker processes use too."""
-    monkeypatch.setenv("MESPOT_REPORTS", str(tmp_path / "reports"))
-    return tmp_path / "reports"
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    """A function that makes runs of the tiny notebook."""
-    notebook = nbformat.v4.new_notebook(
-        cells=[
-            nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
-            nbformat.v4.new_code_cell(MANIFEST),
-            nbformat.v4.new_code_cell(METHOD),
-        ]
-    )
-    path = tmp_path / "tiny.ipynb"
-    nbformat.write(notebook, path)
-
-    def make(fold="s01", seed=0, **parameters):
-        return Run("tiny", "toy", fold, "quick", seed, parameters, notebook=str(path))
-
-    return make
-
-
-def store(folder, spotted=None, **changes):
-    spotted = {"toy/s01/v1": [Interval(10, 19, "ME")], "toy/s01/v2": []} if spotted is None else spotted
-    given = {"method": "tiny", "dataset": "toy", "fold": "s01", "profile": "quick", "seed": 0} | changes
-    return runs.store_result(folder, manifest=toy_manifest(), spotted=spotted, **given)
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Keys
@@ -331,26 +250,3 @@ def test_a_killed_run_leaves_neither_folder_nor_process(tiny, reports, tmp_path)
     wait_for(lambda: not any(kernel.is_running() for kernel in kernels))
     assert runs.remove_abandoned() == 1
     assert leftovers(reports) == []
-
-
-def executing(partial):
-    """Return whether a notebook under way has finished its last cell but one."""
-    for path in partial.glob("*/*.ipynb"):
-        with contextlib.suppress(json.JSONDecodeError):  # read while it is being written
-            if json.loads(path.read_text())["cells"][-2]["execution_count"]:
-                return True
-    return False
-
-
-def leftovers(reports):
-    return list((reports / "runs" / ".partial").iterdir())
-
-
-def wait_for(condition, seconds=30):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError("waited in vain")

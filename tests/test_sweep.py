@@ -6,7 +6,7 @@ import sys
 
 import psutil
 import pytest
-from test_runs import executing, leftovers, reports, tiny, toy_manifest, wait_for  # noqa: F401 (fixtures)
+from toy import executing, leftovers, toy_manifest, wait_for
 
 from mespot_lib import runs
 from mespot_lib.runs import RunError
@@ -44,7 +44,7 @@ def test_impossible_sweeps_are_refused_before_they_start():
         plan(["zhang2020"], {"toy": toy_manifest()}, profile="slow")
 
 
-def test_two_workers_and_one_give_the_same_and_a_failing_run_stops_nobody(tiny, reports, monkeypatch):  # noqa: F811
+def test_two_workers_and_one_give_the_same_and_a_failing_run_stops_nobody(tiny, reports, monkeypatch):
     good = [job(tiny(fold=fold, seed=seed)) for fold, seed in (("s01", 0), ("s02", 4))]
     bad = job(tiny(stumble=True))
     stored = {}
@@ -73,7 +73,7 @@ def lasting(result):
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_nothing(tiny, reports, tmp_path):  # noqa: F811
+def test_a_killed_worker_costs_nothing(tiny, reports, tmp_path):
     jobs = [job(tiny(fold=fold, wait_s=3.0)) for fold in ("s01", "s02")]
     driver = start(jobs, tmp_path)
     wait_for(lambda: executing(reports / "runs" / ".partial"))
@@ -85,7 +85,7 @@ def test_a_killed_worker_costs_nothing(tiny, reports, tmp_path):  # noqa: F811
     assert leftovers(reports) == []
 
 
-def test_a_killed_sweep_goes_on_where_it_was(tiny, reports, tmp_path):  # noqa: F811
+def test_a_killed_sweep_goes_on_where_it_was(tiny, reports, tmp_path):
     jobs = [job(tiny(fold="s01")), job(tiny(fold="s02", wait_s=4.0))]
     driver = start(jobs, tmp_path, workers=1)
     partial = reports / "runs" / ".partial"
