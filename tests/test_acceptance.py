@@ -79,9 +79,10 @@ def test_the_baseline_beats_chance_threefold_with_intervals_apart(manifest):
 
 
 def test_chance_is_low_enough_to_tell_methods_apart(manifest):
-    """True counts and durations at random places."""
+    """True counts and durations at random places. The 200 fps set is short and dense, so chance is higher there."""
     truth = truth_of(manifest)
-    assert metrics.chance(truth, truth, lengths_of(manifest))["overall"].f1 < 0.12
+    highest = {"synthetic_casme2": 0.08, "synthetic_samm_lv": 0.12}[manifest.descriptor["dataset"]]
+    assert metrics.chance(truth, truth, lengths_of(manifest))["overall"].f1 < highest
 
 
 def test_leaving_the_head_in_is_clearly_worse(manifest):
