@@ -100,7 +100,7 @@ def test_labels_moved_in_time_are_not_found(casme2):
         uid: [_turned(span, 300, lengths[uid]) for span in spans] for uid, spans in truth_of(casme2).items()
     }
     chance = metrics.chance(spotted, truth_of(casme2), lengths)["overall"]
-    assert metrics.score(moved, spotted).overall.f1 <= chance.high + 0.05
+    assert metrics.score(moved, spotted).overall.f1 <= chance.high
 
 
 def _turned(span: Interval, by: int, length: int) -> Interval:
@@ -154,8 +154,7 @@ def test_the_twin_without_motion_is_at_chance(casme2, drawn):
     spotted = {uid: fitted.spot(fitted.score(twin.video(uid))) for uid in twin.uids}
     score = metrics.score(truth, spotted)
     chance = metrics.chance(spotted, truth, lengths_of(twin))["overall"]
-    assert score.overall.f1 <= chance.high + 0.05
-    assert score.overall.tp <= 4
+    assert score.overall.f1 <= chance.high
 
 
 def test_stronger_micro_expressions_are_found_more_often(casme2, drawn):
@@ -168,7 +167,7 @@ def test_stronger_micro_expressions_are_found_more_often(casme2, drawn):
         f1.append(metrics.score(truth_of(sweep), spotted).ME.f1)
     print("ME F1 over amplitude:", np.round(f1, 2))
     assert f1[0] < 0.15
-    assert f1[-1] > 0.6
+    assert f1[-1] > 0.7
     assert all(later >= earlier - 0.1 for earlier, later in pairwise(f1))
 
 
