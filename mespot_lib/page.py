@@ -189,7 +189,7 @@ def _section(dataset: str, pooled: Sequence[Pooled], figure: bytes) -> str:
 <th>onset, offset<br><small>median error, ms</small></tr></thead>
 {lines}
 </table></div>
-<figure><img alt="F1 of every subject of {html.escape(dataset)}" src="{_data_address(figure)}">
+<figure><img alt="F1 of every subject of {html.escape(dataset)}" src="{data_address(figure, _SVG)}">
 <figcaption>Every pale dot is one subject. Large dot and line: all subjects pooled, with the 95 % interval that drawing
 the subjects again gives. Dashed: what 97.5 % of random placements of as many intervals stay below.</figcaption>
 </figure>
@@ -200,12 +200,8 @@ the subjects again gives. Dashed: what 97.5 % of random placements of as many in
 def _details(one: Pooled) -> str:
     """Return the timelines of a method, folded away. For drawn data only: licensed labels are not ours to show."""
     return f"""<details><summary>What {html.escape(_label(one))} found in every video</summary>
-<figure><img alt="True and spotted intervals of every video" src="{_data_address(_timelines(one))}">
+<figure><img alt="True and spotted intervals of every video" src="{data_address(_timelines(one), _SVG)}">
 <figcaption>Above the line what is true, below it what was spotted.</figcaption></figure></details>"""
-
-
-def _data_address(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def _table_lines(one: Pooled) -> str:
@@ -269,9 +265,7 @@ def _spark(row: Mapping[str, Any]) -> str:
 
 def _page(sections: Sequence[str], problems: Sequence[str], failed: Sequence[str]) -> str:
     empty = "<p>No finished run was found. <code>mespot reproduce</code> makes some.</p>"
-    return f"""<!doctype html>
-<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">
-<title>mespot: spotting results</title><style>{_CSS}</style>
+    return f"""{page_head("mespot: spotting results")}
 <header><h1>Spotting micro- and macro-expressions</h1>
 <p>Every line pools the counts of the folds that are done and states how it was made. A hit is a spotted interval that
 overlaps a true one of its kind enough; each true interval is found once. ME are micro-expressions of at most half a
@@ -283,6 +277,18 @@ second, MaE macro-expressions.</p></header>
 """
 
 
+def page_head(title: str, style: str = "") -> str:
+    """Return the beginning of a page with the project's look, in light, dark and print, up to its first element."""
+    return f"""<!doctype html>
+<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title><style>{_CSS}{style}</style>"""
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """Return content as an address that holds it, for instance of `kind` "image/jpeg"."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
 def _list(title: str, lines: Sequence[str]) -> str:
     if not lines:
         return ""
@@ -291,16 +297,23 @@ def _list(title: str, lines: Sequence[str]) -> str:
     )
 
 
+_SVG = "image/svg+xml"
 _CSS = """
-:root { --ink: #1d2530; --soft: #5b6673; --line: #e3e7ec; --ME: #d55e00; --MaE: #0072b2; --overall: #333 }
+:root { color-scheme: light dark; --ink: #1d2530; --soft: #5b6673; --line: #e3e7ec; --ground: #f5f6f8; --card: #fff;
+  --mark: #fdf3c4; --ME: #c25500; --MaE: #0072b2; --overall: #333 }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9ee; --soft: #a3adb9; --line: #363e48; --ground: #14181d; --card: #1d232a; --mark: #574a12;
+    --ME: #ff9a52; --MaE: #64b8ea; --overall: #ddd }
+}
 * { box-sizing: border-box }
-body { margin: 0; background: #f5f6f8; color: var(--ink);
+body { margin: 0; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif }
 header, main { max-width: 1280px; margin: 0 auto; padding: 0 24px }
 header p { max-width: 76ch; color: var(--soft); margin: 0 0 20px }
 h1 { font-size: 27px; margin: 30px 0 6px; letter-spacing: -.01em }
 h2 { font-size: 19px; margin: 0 0 4px }
-section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px; margin: 0 0 22px }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
+  padding: 20px 24px; margin: 0 0 22px }
 .badge { background: #f0e442; color: #3b3700; border-radius: 99px; padding: 2px 10px; font-size: 12px;
   vertical-align: 3px }
 .protocol { color: var(--soft); margin: 0 0 12px; font-size: 13.5px }
@@ -316,7 +329,7 @@ tbody { border-bottom: 1px solid var(--line) }
 th.method { text-align: left; vertical-align: top; color: var(--ink); font-size: 15px }
 th.method small { display: block; color: var(--soft); font-size: 11.5px; line-height: 1.4; margin-top: 3px }
 small { font-weight: 400 }
-mark { background: #fdf3c4; padding: 0 4px; border-radius: 3px }
+mark { background: var(--mark); color: inherit; padding: 0 4px; border-radius: 3px }
 td.kind { text-align: left; font-weight: 600 }
 td.f1 { font-weight: 700 }
 .spark { text-align: center; width: 124px }
@@ -327,8 +340,9 @@ tr.ME td.kind, tr.ME td.f1, tr.ME .spark { color: var(--ME) }
 tr.MaE td.kind, tr.MaE td.f1, tr.MaE .spark { color: var(--MaE) }
 tr.overall td.kind, tr.overall td.f1, tr.overall .spark { color: var(--overall) }
 figure { margin: 18px 0 0 }
-figure img { width: 100%; height: auto }
+figure img { width: 100%; height: auto; background: #fff }
 details { margin: 12px 0 0 }
 summary { cursor: pointer; color: var(--soft); font-size: 13.5px }
 figcaption { color: var(--soft); font-size: 13px; max-width: 90ch }
+@media print { body { background: #fff } section { border: 0; padding: 0 } }
 """
