@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mespot_lib.interval import KINDS
-from mespot_lib.synthetic.config import SyntheticConfig, event_counts, identity_seed, stream, video_seed
+from mespot_lib.synthetic.chance import event_counts, identity_seed, stream, video_seed
+from mespot_lib.synthetic.config import SyntheticConfig
 
 PRESETS = (
     SyntheticConfig.casme2(),

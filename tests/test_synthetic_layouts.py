@@ -11,7 +11,10 @@ from trees import EVENTS, planned, write_tree
 from mespot_lib.datasets import casme2, read_dataset, samm_lv
 from mespot_lib.datasets.workbook import CELLS, cell_text, encode_cells, normal_aus
 from mespot_lib.manifest import DatasetError, event_table, read_manifest, write_manifest
-from mespot_lib.synthetic.layouts import CASME2_SUBJECTS, SAMM_SUBJECTS, STIMULI, plan_videos, write_workbook
+from mespot_lib.synthetic.layouts import plan_videos, write_workbook
+from mespot_lib.synthetic.layouts.casme2 import STIMULI
+from mespot_lib.synthetic.layouts.casme2 import SUBJECTS as CASME2_SUBJECTS
+from mespot_lib.synthetic.layouts.samm_lv import SUBJECTS as SAMM_SUBJECTS
 
 # ------------------------------------------------------------------------------------------------ round trip
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from mespot_lib.synthetic.config import SyntheticConfig, identity_seed, video_seed
+from mespot_lib.synthetic.chance import identity_seed, video_seed
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.identity import make_identity
 from mespot_lib.synthetic.render import develop, draw_planes, landmarks_px, set_stage
 from mespot_lib.synthetic.timeline import plan_video

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mespot_lib.synthetic.brushes import canvas_axes
-from mespot_lib.synthetic.config import SyntheticConfig, video_seed
+from mespot_lib.synthetic.chance import video_seed
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.geometry import SIDES, draw_shape, place_lids
 from mespot_lib.synthetic.hair import STYLES, paint_beard, paint_hair
 from mespot_lib.synthetic.identity import make_identity

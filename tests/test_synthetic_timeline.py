@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mespot_lib.synthetic import nuisances
-from mespot_lib.synthetic.config import SyntheticConfig, video_seed
+from mespot_lib.synthetic.chance import video_seed
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.events import time_course
 from mespot_lib.synthetic.geometry import SIDES
 from mespot_lib.synthetic.muscles import column

@@ -9,7 +9,8 @@ import openpyxl
 
 from mespot_lib.manifest import event_table
 from mespot_lib.synthetic.events import PlannedEvent
-from mespot_lib.synthetic.layouts import label_rows, plan_videos, write_frames, write_workbooks
+from mespot_lib.synthetic.layouts import label_rows, plan_videos, write_workbooks
+from mespot_lib.synthetic.layouts.native import write_frames
 
 FRAMES = 40
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mespot_lib.synthetic.config import SyntheticConfig, stream
+from mespot_lib.synthetic.chance import stream
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.geometry import SIDES
 from mespot_lib.synthetic.muscles import AMPLITUDE_LIMIT_U, LIMIT_U, RELATIVE_STRENGTH
 

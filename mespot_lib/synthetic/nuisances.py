@@ -11,7 +11,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 
-from mespot_lib.synthetic.config import SyntheticConfig, stream
+from mespot_lib.synthetic.chance import stream
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.events import time_course
 
 RESTING_UNITS = ("1", "2", "4", "12", "17", "24")

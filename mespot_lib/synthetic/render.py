@@ -17,7 +17,8 @@ import numpy as np
 from mespot_lib.synthetic import eyes
 from mespot_lib.synthetic.backdrop import paint_backdrop
 from mespot_lib.synthetic.brushes import BOTTOM, LEFT, PAINT_SCALE, RIGHT, TOP
-from mespot_lib.synthetic.config import SyntheticConfig, stream
+from mespot_lib.synthetic.chance import stream
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.geometry import SIDES, place_lids
 from mespot_lib.synthetic.identity import Identity
 from mespot_lib.synthetic.mouth import draw_mouth

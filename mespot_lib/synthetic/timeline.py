@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mespot_lib.synthetic import nuisances
-from mespot_lib.synthetic.config import SyntheticConfig, event_counts, video_seed
+from mespot_lib.synthetic.chance import event_counts, video_seed
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.events import PlannedEvent, plan_events, time_course
 from mespot_lib.synthetic.geometry import SIDES
 from mespot_lib.synthetic.muscles import COLUMNS, amplitude_limits, column

@@ -14,6 +14,7 @@ import contextlib
 import csv
 import functools
 import hashlib
+import inspect
 import json
 import shutil
 import zipfile
@@ -31,16 +32,12 @@ from filelock import FileLock
 
 from mespot_lib.datasets.build import GENERATOR_FILE, LANDMARKS_FOLDER, SYNTHETIC_MARKER, dataset_facts
 from mespot_lib.manifest import DatasetError, event_table
-from mespot_lib.synthetic.config import SyntheticConfig, identity_seed, video_seed
+from mespot_lib.synthetic.chance import identity_seed, video_seed
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.events import PlannedEvent
 from mespot_lib.synthetic.identity import Identity, make_identity
-from mespot_lib.synthetic.layouts import (
-    FIRST_FRAME_NO,
-    label_rows,
-    plan_videos,
-    write_frames,
-    write_workbooks,
-)
+from mespot_lib.synthetic.layouts import WRITERS, label_rows, plan_videos, write_workbooks
+from mespot_lib.synthetic.layouts.native import write_frames
 from mespot_lib.synthetic.render import render_frames
 from mespot_lib.synthetic.timeline import plan_video
 
@@ -124,18 +121,25 @@ def synthetic_config(name: str) -> SyntheticConfig:
 def generator(config: SyntheticConfig) -> dict[str, Any]:
     """Return the content of `generator.json`: everything that determines the drawn dataset.
 
-    `hash` covers the settings and the sources of this package, so data drawn by other code is recognised.
+    `hash` covers the settings and the sources that draw and write, so data drawn by other code is recognised.
     """
     settings = json.loads(json.dumps(asdict(config)))  # tuples become lists, as in the file
     content = {"name": config.name, "version": GENERATOR_VERSION, "seed": config.seed, "config": settings}
-    covered = json.dumps([content, _sources_digest()], sort_keys=True)
+    covered = json.dumps([content, _sources_digest(config.layout)], sort_keys=True)
     return {"hash": hashlib.sha256(covered.encode()).hexdigest()} | content
 
 
 @functools.cache  # a process draws with the sources it has imported, whatever happens to the files meanwhile
-def _sources_digest() -> str:
+def _sources_digest(layout: str) -> str:
+    """Return a digest of the code behind a dataset of this layout.
+
+    Left out are the settings, which count by value, and the writers of other layouts.
+    """
+    package = Path(__file__).parent
+    writer = inspect.getmodule(WRITERS[layout].plan)
+    drawing = [path for path in package.glob("*.py") if path.name != "config.py"]
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in [*sorted(drawing), package / "layouts" / "native.py", Path(writer.__file__)]:
         digest.update(f"{path.name}\n{path.read_text(encoding='utf-8')}\0".encode())
     return digest.hexdigest()
 
@@ -240,7 +244,8 @@ def draw_video(
     seed = video_seed(config, subject, video)
     timeline = plan_video(config, subject, video)
     frames = render_frames(_identity(identity_seed(config, subject)), timeline, config, seed)
-    with _landmark_file(root / LANDMARKS_FOLDER / f"{naming['video_id']}.npz", len(timeline)) as store:
+    path = root / LANDMARKS_FOLDER / f"{naming['video_id']}.npz"
+    with _landmark_file(path, naming["first_frame_no"], len(timeline)) as store:
         write_frames(root, naming, _images(frames, store), config.jpeg_quality)
     return timeline.events
 
@@ -255,10 +260,10 @@ def _images(frames: Iterator[tuple[np.ndarray, np.ndarray]], store: Callable[[np
 
 
 @contextlib.contextmanager
-def _landmark_file(path: Path, frames: int) -> Iterator[Callable[[np.ndarray], None]]:
+def _landmark_file(path: Path, first_frame_no: int, frames: int) -> Iterator[Callable[[np.ndarray], None]]:
     """Write an .npz file frame by frame; yield the function that stores the landmarks (68, 2) of the next frame."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        numbers = np.arange(FIRST_FRAME_NO, FIRST_FRAME_NO + frames, dtype=np.int32)
+        numbers = np.arange(first_frame_no, first_frame_no + frames, dtype=np.int32)
         with archive.open(zipfile.ZipInfo("frame_no.npy"), "w") as file:
             np.lib.format.write_array(file, numbers)
         with archive.open(zipfile.ZipInfo("landmarks.npy"), "w") as file:
@@ -275,7 +280,7 @@ def _write_truth(videos: list[dict[str, Any]], events: list[list[PlannedEvent]],
         for video, planned in zip(videos, events, strict=True):
             for event in planned:
                 moments = (event.onset, event.apex, event.offset, event.exact_onset, event.exact_offset)
-                numbers = [t + FIRST_FRAME_NO for t in moments]
+                numbers = [t + video["first_frame_no"] for t in moments]
                 aus = "+".join(event.aus)
                 amplitude = f"{event.amplitude_u:.4f}"
                 writer.writerow([video["video_id"], event.kind, *numbers, aus, event.side, amplitude])
