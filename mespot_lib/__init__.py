@@ -4,12 +4,15 @@ The modules in the order in which data flows; each imports only from those above
 
     places       where data, caches and reports lie
     interval     Interval: onset to offset, both included, with a kind; the only interval arithmetic
+    archive      zip archives of unknown origin: what speaks against unpacking one
     manifest     the videos and events of a dataset as tables; frame numbers to the frame axis; folds
+    video_file   video files: their frames by time stamps, and the pictures of these frames
     datasets     readers of the datasets' own folders and workbooks; named fix policies
     synthetic    drawn faces, muscles, head and camera, written in the datasets' own layouts
     catalogue    datasets by name
     frames       streaming access to frame folders and video files
     face         detection, landmarks, alignment, crops
+    tracking     one face followed through a stream of frames
     features     contrast, flow, strain, head motion, regions; the cache on disk
     spot         score curve to peaks, runs, intervals; merging, non-maximum suppression
     profiles     the rules of counting: the challenge's, and those of the public evaluators
@@ -24,6 +27,7 @@ The modules in the order in which data flows; each imports only from those above
     viz          drawings of every stage, on given axes
     report       finished runs pooled over folds, as numbers
     page         the same as one page to look at
+    submit       challenge files: written, read back, checked
     cli          the `mespot` command
 
 Letters in shapes: T frames of a video, N samples or intervals, R regions, H W pixels, S edge of a square crop,

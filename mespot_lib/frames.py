@@ -9,17 +9,19 @@ length of the video and a gap never shifts the frames behind it:
 A missing frame is a gap: it is not yielded, and nothing stands in for it. `gaps` lists those that the manifest knows.
 A damaged frame is an error that names the file and its position, or a gap that is warned of; `damaged_frames` lists
 all of a video. What counts as damaged: a file that is absent though the manifest has it, is empty, ends too early, or
-cannot be decoded. A JPEG whose *middle* has been overwritten decodes to a wrong picture and is not recognised.
+cannot be decoded; in a video file also what refers to the damage, up to the next key frame, and frames that the container promises
+behind the last one it has. A picture whose *middle* has been overwritten may decode to a wrong one and is not recognised.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 
+from mespot_lib import video_file
 from mespot_lib.manifest import Video
 
 OnDamaged = Literal["error", "gap"]
@@ -56,9 +58,8 @@ def iter_frames(
     """Yield the frames `start, start + step, ...` below `stop`, in order, as they are needed.
 
     `start`, `stop` and `step` are positions on the frame axis and mean what they mean in a slice (a `stop` beyond the
-    end is the end), except that negative ones are refused. Of a frame folder only the asked files are opened; of a
-    video file the frames in between are decoded but not converted, because seeking lands on the wrong frame in some
-    containers.
+    end is the end), except that negative ones are refused. Of a frame folder only the asked files are opened; a video
+    file is decoded from the key frame before `start` on, and the frames in between are not converted.
 
     Raises
     ------
@@ -121,45 +122,40 @@ def _folder_frames(video: Video, wanted: range, grey: bool) -> _Read:
 
 
 def _file_frames(video: Video, wanted: range, grey: bool) -> _Read:
-    path = Path(video.path)
-    if not path.is_file():
-        raise FrameError(f"{video.uid}: the video file {path} does not exist")
-    if path.stat().st_size == 0:
-        raise FrameError(f"{video.uid}: the video file {path} is empty (0 bytes)")
-    capture = cv2.VideoCapture(str(path))
-    try:
-        if not capture.isOpened():
-            raise FrameError(f"{video.uid}: {path} is not a video that OpenCV can open")
-        yield from _grabbed(capture, video, wanted, grey)
-    finally:
-        capture.release()
-
-
-def _grabbed(capture: cv2.VideoCapture, video: Video, wanted: range, grey: bool) -> _Read:
     missing = _missing_positions(video)
-    for t in range(wanted[-1] + 1 if wanted else 0):
-        if not capture.grab():
-            ends = FrameError(
-                f"{video.uid}: {video.path} cannot be decoded from position {t} on, of {video.length}"
-            )
-            yield from ((u, ends) for u in wanted if u >= t and not missing(u))
-            return
-        if t in wanted and not missing(t):
-            decoded, image = capture.retrieve()
-            if not decoded:
-                yield t, FrameError(f"{video.uid}, position {t}: {video.path} cannot be decoded there")
-            else:
-                yield t, _as_grey(image) if grey else image
+    try:
+        for part in video_file.decode(video.path, wanted):
+            if isinstance(part, video_file.Picture):
+                if not missing(part.t):
+                    yield part.t, _as_grey(part.image) if grey else part.image
+                continue
+            positions = [t for t in part.positions if not missing(t)]
+            if positions:
+                error = _damage_error(video, positions, part.reason)
+                yield from ((t, error) for t in positions)
+    except video_file.VideoFileError as error:
+        raise FrameError(f"{video.uid}: {error}") from error
+
+
+def _damage_error(video: Video, positions: Sequence[int], reason: str) -> FrameError:
+    first, last = positions[0], positions[-1]
+    span = f"position {first}" if first == last else f"positions {first} to {last}"
+    return FrameError(
+        f"{video.uid}, {span} of {video.length} ({first / video.fps:.2f} s): {video.path} {reason}"
+    )
 
 
 def _checked(frames: _Read, video: Video, on_damaged: OnDamaged) -> Iterator[Frame]:
     """Pass images on, raise or warn about the damaged ones, and refuse a change of size."""
     size = (video.height, video.width) if video.height and video.width else None
+    told = None  # one fault may damage many frames
     for t, image in frames:
         if isinstance(image, FrameError):
             if on_damaged == "error":
                 raise image
-            warnings.warn(f"{image}; left out as a gap", DamagedFrameWarning, stacklevel=2)
+            if image is not told:
+                warnings.warn(f"{image}; left out as a gap", DamagedFrameWarning, stacklevel=2)
+            told = image
             continue
         size = size or image.shape[:2]
         if image.shape[:2] != size:

@@ -11,12 +11,15 @@ PACKAGE = Path(mespot_lib.__file__).parent
 ORDER = (
     "places",
     "interval",
+    "archive",
     "manifest",
+    "video_file",
     "datasets",
     "synthetic",
     "catalogue",
     "frames",
     "face",
+    "tracking",
     "features",
     "spot",
     "profiles",
@@ -25,17 +28,20 @@ ORDER = (
     "mistakes",
     "evaluation",
     "methods",
+    "user_video",
+    "strips",
     "claims",
     "runs",
     "sweep",
     "viz",
     "report",
     "page",
+    "spot_page",
     "cli",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 # What not every command needs, or not every machine has, is imported where it is used.
-LAZY = {"torch", "mediapipe", "skimage", "papermill", "openpyxl", "jsonschema", "ipywidgets"}
+LAZY = {"av", "torch", "mediapipe", "skimage", "papermill", "openpyxl", "jsonschema", "ipywidgets"}
 
 
 def noun(path: Path) -> str:

@@ -3,6 +3,7 @@
     folders.py      frame folders and their names        workbook.py     workbooks, cells, action units
     fixes.py        named fix policies                   build.py        folders + labels + policy -> manifest
     casme2.py       CAS(ME)^2                            samm_lv.py      SAMM Long Videos
+    own_video.py    any video file or frame folder
 
 Licensed and drawn data go through the same code; what is drawn is known by the marker file at its root alone.
 """
@@ -10,10 +11,10 @@ Licensed and drawn data go through the same code; what is drawn is known by the 
 from pathlib import Path
 from typing import Any
 
-from mespot_lib.datasets import casme2, samm_lv
+from mespot_lib.datasets import casme2, own_video, samm_lv
 from mespot_lib.manifest import DatasetError, Manifest
 
-LAYOUTS = {"casme2": casme2.read, "samm_lv": samm_lv.read}
+LAYOUTS = {"casme2": casme2.read, "own_video": own_video.read, "samm_lv": samm_lv.read}
 
 
 def read_dataset(
