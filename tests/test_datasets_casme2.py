@@ -356,7 +356,7 @@ def test_a_date_is_named(tree):
 
 def test_formulas_are_never_computed(tree):
     set_cells(tree / BOOK, E1="=C1+7")
-    assert read_dataset("casme2", tree).events["fixes"][0] == "offset_empty->apex"
+    refused(tree, r"CASFEcode_final!1, cell E1: a formula without stored value")
 
 
 def test_two_folders_of_one_code_are_refused(tree):

@@ -9,7 +9,7 @@ from typing import Any
 
 from mespot_lib import places
 from mespot_lib.datasets.fixes import FixPolicy, exclude_repeated, fix_event
-from mespot_lib.datasets.folders import FrameFolder, image_size, scan_frames
+from mespot_lib.datasets.folders import FrameFolder, image_size, require_inside, scan_frames
 from mespot_lib.datasets.workbook import Cell, Sheet, encode_cells, normal_aus, sha256
 from mespot_lib.manifest import (
     SCHEMA_VERSION,
@@ -28,6 +28,9 @@ READER_VERSION = 1
 SYNTHETIC_MARKER = "SYNTHETIC_DATA.txt"
 GENERATOR_FILE = "generator.json"
 LANDMARKS_FOLDER = "landmarks"
+
+_LONGEST_NAME = 100  # characters of a subject or video; folders and files are named after them
+_LARGEST_FRAME = 10**8  # pixels; decoded in colour it has 300 MB
 
 
 @dataclass
@@ -58,15 +61,18 @@ class Findings:
         Raises
         ------
         DatasetError
-            If the folder's frames are named in two ways, or another folder has the same uid.
+            If the folder's frames are named in two ways, another folder has the same uid, the uid could lead out of a
+            folder that is named after it, or a link leads out of the dataset.
         """
         source = folder.relative_to(self.root).as_posix()
+        require_plain_uid(uid, source)
+        require_inside(self.root, folder)
         twin = next((video for video in self.videos if video["video_uid"] == uid), None)
         if twin:
             raise DatasetError(
                 f"{folder}: is video {uid}, and so is {twin['rel_path']}; name the right one in aliases"
             )
-        frames = scan_frames(folder)
+        frames = scan_frames(folder, self.root)
         if frames is None:
             self.remark(source, "folder_without_frames", uid)
             return
@@ -84,6 +90,8 @@ class Findings:
         if size is None:
             self.remark(f"{folder.relative_to(self.root).as_posix()}/{first}", "first_frame_unreadable", uid)
         width, height, channels = size or (None, None, None)
+        if size and width * height > _LARGEST_FRAME:
+            raise DatasetError(f"{folder / first}: {width} x {height} pixels cannot be a frame of a video")
         side_file = Path(LANDMARKS_FOLDER) / f"{uid.rpartition('/')[2]}.npz"
         return {
             "media": "frames",
@@ -103,7 +111,14 @@ class Findings:
         }
 
     def add_label(self, uid: str, kind: str, place: str, cells: Mapping[str, Cell], **columns: Any) -> None:
-        """Add a row of the workbook: its video, "ME" or "MaE", where it stands, and its cells by field."""
+        """Add a row of the workbook: its video, "ME" or "MaE", where it stands, and its cells by field.
+
+        Raises
+        ------
+        DatasetError
+            If the cells make a uid that could lead out of a folder that is named after it.
+        """
+        require_plain_uid(uid, place)
         raw = encode_cells(cells)
         self.labels.append(
             {"video_uid": uid, "type": kind, "provenance": place, "au": normal_aus(raw["au_raw"])}
@@ -118,6 +133,22 @@ def _shortened(names: Sequence[str], most: int = 5) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def require_plain_uid(uid: str, place: str) -> None:
+    """Raise `DatasetError`, naming `place`, unless `uid` is three plain names: `<dataset>/<subject>/<video>`.
+
+    Subjects and videos come from folders and cells, and become names of folders again (runs, caches, side files), so
+    they must not be a path.
+    """
+    names = uid.split("/")
+    for name in names:
+        plain = name.isprintable() and name.strip(". ") == name != "" and not set(name) & set('\\#:*?"<>|')
+        if len(names) != 3 or not plain or len(name) > _LONGEST_NAME:
+            short = uid if len(uid) <= _LONGEST_NAME else f"{uid[:_LONGEST_NAME]}..."
+            raise DatasetError(
+                f"{place}: names the video {short!r}, which is not <dataset>/<subject>/<video>"
+            )
 
 
 def is_synthetic(root: Path) -> bool:
@@ -266,7 +297,11 @@ def _sources(root: Path, sheets: Iterable[Sheet]) -> list[dict[str, Any]]:
     for sheet in sheets:
         names.setdefault(sheet.path, []).append(sheet.name)
     return [
-        {"path": path.relative_to(root).as_posix(), "sha256": sha256(path), "sheets": sheet_names}
+        {
+            "path": require_inside(root, path).relative_to(root).as_posix(),
+            "sha256": sha256(path),
+            "sheets": sheet_names,
+        }
         for path, sheet_names in names.items()
     ]
 

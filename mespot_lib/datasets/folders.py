@@ -43,19 +43,56 @@ class FrameFolder:
         return f"{self.prefix}{self.separator}{number:0{self.pad_width}d}{self.ext}"
 
 
-def subfolders(folder: Path) -> list[str]:
-    """Return the names of the folders in `folder`, sorted, hidden ones left out."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-
-
-def scan_frames(folder: Path) -> FrameFolder | None:
-    """Return what frames a folder holds, or None where it holds no frame.
+def require_inside(root: Path, path: Path) -> Path:
+    """Return `path`, which exists; links are followed, but only within the dataset.
 
     Raises
     ------
     DatasetError
-        If frames are named in two ways, two files claim one number, or the numbers are absurd.
+        If a link on the way leads out of `root`, nowhere, or in a circle.
+    """
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):  # a circle is a RuntimeError before Python 3.13
+        raise DatasetError(
+            f"{path}: does not exist, or is a link that leads nowhere or in a circle"
+        ) from None
+    if not target.is_relative_to(root.resolve()):
+        raise DatasetError(f"{path}: leads out of the dataset, to {target}; all of it must lie inside {root}")
+    return path
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`, sorted, hidden ones left out.
+
+    Raises
+    ------
+    DatasetError
+        If one of them is a link in a circle.
+    """
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry))
+
+
+def _is_dir(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        raise DatasetError(f"{entry.path}: is a link that leads in a circle") from None
+
+
+def scan_frames(folder: Path, root: Path | None = None) -> FrameFolder | None:
+    """Return what frames a folder holds, or None where it holds no frame.
+
+    Parameters
+    ----------
+    root : the dataset, by default the folder itself; a frame that is a link must lead to a file in it.
+
+    Raises
+    ------
+    DatasetError
+        If frames are named in two ways, two files claim one number, the numbers are absurd, or a link leaves the
+        dataset.
     """
     numbers = array("i")
     examples: dict[tuple[str, str, str], str] = {}  # the naming -> a file named so
@@ -65,7 +102,9 @@ def scan_frames(folder: Path) -> FrameFolder | None:
     with os.scandir(folder) as entries:
         for entry in entries:
             match = _FRAME_NAME.fullmatch(entry.name)
-            if match is None or entry.name.startswith("."):
+            if match is not None and entry.is_symlink():
+                require_inside(root or folder, Path(entry.path))
+            if match is None or entry.name.startswith(".") or not entry.is_file():
                 ignored.append(entry.name)
                 continue
             prefix, separator, digits, ext = match.groups()

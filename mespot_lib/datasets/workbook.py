@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mespot_lib.archive import archive_faults
 from mespot_lib.manifest import DatasetError
 
 Cell = str | int | float | None
@@ -36,7 +37,11 @@ CELLS = (
     "notes",
 )
 
-_LARGEST_WORKBOOK = 256 * 2**20  # bytes after unpacking; the largest released workbook is below 1 MB
+_LARGEST_WORKBOOK = 64 * 2**20  # bytes, packed or unpacked; the largest released workbook is below 1 MB
+# What spreadsheet programs themselves can hold in a cell and in a column, and far more than any table of labels has.
+_LONGEST_CELL, _LAST_ROW = 32_767, 2**20
+_MOST_ROWS, _MOST_COLUMNS = 65_536, 256
+_LARGEST_NUMBER = 1e15  # beyond, spreadsheets do not keep every digit
 
 
 @dataclass(frozen=True)
@@ -73,58 +78,98 @@ def find_workbook(root: Path, names: Sequence[str], pattern: str) -> Path:
 def read_sheets(path: Path) -> list[Sheet]:
     """Return the sheets of a workbook in order, values only.
 
+    A formula counts as the value that was stored with it when the workbook was last saved; nothing is computed and no
+    other file is opened.
+
     Raises
     ------
     DatasetError
-        If the file is no workbook, is too large when unpacked, or holds a date, a truth value or an error value.
+        If the file is no workbook, or is too large when unpacked; if a cell holds a date, truth value, error value,
+        a formula without stored value or one that refers to another workbook; or if there are absurdly many rows or
+        columns, or an absurdly long text or large number.
     """
     import openpyxl
 
     _refuse_bombs(path)
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # openpyxl raises many kinds for a damaged file
+        values, formulas = (
+            openpyxl.load_workbook(path, read_only=True, data_only=data_only, keep_links=False)
+            for data_only in (True, False)
+        )
+        try:
+            return [_sheet(path, *pair) for pair in zip(values.worksheets, formulas.worksheets, strict=True)]
+        finally:
+            values.close()
+            formulas.close()
+    except DatasetError:
+        raise
+    except Exception as error:  # openpyxl raises many kinds for a damaged file, some of them late
         raise DatasetError(f"{path}: not a readable .xlsx workbook ({error})") from None
-    try:
-        return [_sheet(path, sheet) for sheet in book.worksheets]
-    finally:
-        book.close()
 
 
 def _refuse_bombs(path: Path) -> None:
     try:
+        if path.stat().st_size > _LARGEST_WORKBOOK:
+            raise DatasetError(f"{path}: too large; a workbook of labels has less than 1 MB")
         with zipfile.ZipFile(path) as archive:
-            size = sum(item.file_size for item in archive.infolist())
+            faults = archive_faults(archive, _LARGEST_WORKBOOK)
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such workbook") from None
     except (OSError, zipfile.BadZipFile):
         raise DatasetError(f"{path}: not a readable .xlsx workbook (no zip archive)") from None
-    if size > _LARGEST_WORKBOOK:
-        raise DatasetError(
-            f"{path}: {size / 2**20:.0f} MB when unpacked; a workbook of labels is far smaller"
-        )
+    if faults:
+        raise DatasetError(f"{path}: refused: {faults[0]}; a workbook of labels is far smaller and simpler")
 
 
-def _sheet(path: Path, sheet: Any) -> Sheet:
-    sheet.reset_dimensions()  # some writers state wrong dimensions, which would hide rows
+def _sheet(path: Path, values: Any, formulas: Any) -> Sheet:
+    for sheet in (values, formulas):
+        sheet.reset_dimensions()  # some writers state wrong dimensions, which would hide rows
     rows = []
-    for number, cells in enumerate(sheet.iter_rows(), start=1):
-        values = tuple(_value(cell, f"{path.name}!{sheet.title}!{number}") for cell in cells)
-        if any(value is not None for value in values):
-            rows.append((number, values))
-    return Sheet(path, sheet.title, tuple(rows))
+    pairs = zip(values.iter_rows(), formulas.iter_rows(), strict=True)
+    for number, (cells, originals) in enumerate(pairs, start=1):
+        place = f"{path.name}!{values.title}!{number}"
+        if number > _LAST_ROW or len(rows) > _MOST_ROWS:
+            raise DatasetError(f"{place}: more rows than a table of labels can have")
+        row = [_value(*pair, place) for pair in zip(cells, originals, strict=True)]
+        while row and row[-1] is None:  # cells that are formatted and empty
+            row.pop()
+        if len(row) > _MOST_COLUMNS:
+            raise DatasetError(f"{place}: {len(row)} columns; a table of labels has at most {_MOST_COLUMNS}")
+        if row:
+            rows.append((number, tuple(row)))
+    return Sheet(path, values.title, tuple(rows))
 
 
-def _value(cell: Any, place: str) -> Cell:
+def _value(cell: Any, original: Any, place: str) -> Cell:
+    """Return the value of a cell; `original` is the same cell with its formula in place of the stored value."""
+    if original.data_type == "f":
+        _refuse_formula(cell, original, place)
     if cell.value is None or cell.value == "":
         return None
     if cell.data_type == "n" and isinstance(cell.value, int | float):
+        if abs(cell.value) > _LARGEST_NUMBER:
+            raise DatasetError(f"{place}, cell {cell.coordinate}: a number of this size cannot be right")
         return cell.value
     if cell.data_type in ("s", "inlineStr", "str"):
+        if len(cell.value) > _LONGEST_CELL:
+            raise DatasetError(f"{place}, cell {cell.coordinate}: a text of {len(cell.value)} characters")
         return cell.value
     kinds = {"b": "a truth value", "e": "an error value", "d": "a date"}
     kind = kinds.get(cell.data_type, f"a value of kind {cell.data_type}")
     raise DatasetError(f"{place}: {kind} ({cell.value}) where text or a number belongs")
+
+
+def _refuse_formula(cell: Any, original: Any, place: str) -> None:
+    formula = str(getattr(original.value, "text", original.value))  # an array formula is an object
+    if re.search(r"\[[0-9]+\]", formula):  # how references to other workbooks are stored
+        raise DatasetError(
+            f"{place}, cell {original.coordinate}: a formula that refers to another workbook; save its values instead"
+        )
+    if cell.value is None and cell.data_type != "str":  # a text that is empty is a value
+        raise DatasetError(
+            f"{place}, cell {original.coordinate}: a formula without stored value; open the workbook in a "
+            "spreadsheet program and save it, or save its values"
+        )
 
 
 def sha256(path: Path) -> str:
