@@ -20,6 +20,7 @@ The modules in the order in which data flows; each imports only from those above
     anchors      what trivial and ideal methods score
     mistakes     in which way an interval is wrong
     evaluation   all that is said about one scoring, in one record
+    train        the optimiser loop of all learned methods, its seeds and checkpoints
     methods      one paper, one file
     claims       what the papers report, and where it contradicts itself
     runs         one run: a notebook on a fold, its key, its result files
