@@ -103,7 +103,19 @@ def available_backend() -> Literal["mediapipe", "cascade"]:
 
 
 def detect_face(image: np.ndarray, backend: Backend = "auto") -> Face | None:
-    """Return the largest face in an image, (H, W) grey or (H, W, 3) blue, green, red, uint8; None if there is none.
+    """Return the largest face in an image, None if there is none; see `detect_faces`."""
+    return next(iter(detect_faces(image, backend)), None)
+
+
+def detect_faces(
+    image: np.ndarray, backend: Backend = "auto", smallest: float = _SMALLEST_FACE
+) -> list[Face]:
+    """Return the faces in an image, the largest first.
+
+    image : (H, W) grey or (H, W, 3) blue, green, red, uint8
+    smallest : width of the smallest face that the cascade looks for first, as a part of the image's shorter side; larger
+        is faster. If there is none, an image of more than 360 px is searched for smaller ones, unless `smallest` is
+        larger than usual.
 
     Raises
     ------
@@ -115,9 +127,9 @@ def detect_face(image: np.ndarray, backend: Backend = "auto") -> Face | None:
     if backend == "auto":
         backend = available_backend()
     if backend == "mediapipe":
-        return _mesh_face(image)
+        return _mesh_faces(image, smallest)
     if backend == "cascade":
-        return _cascade_face(image)
+        return _cascade_faces(image, smallest)
     raise FaceError(f'unknown face back-end {backend!r}: "auto", "mediapipe" or "cascade"')
 
 
@@ -248,22 +260,20 @@ def crop_face(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 # --- the cascade ----------------------------------------------------------------------------------------------------
 
 
-def _cascade_face(image: np.ndarray) -> Face | None:
+def _cascade_faces(image: np.ndarray, smallest: float) -> list[Face]:
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    candidates = [(box, _eye_centres(grey, box)) for box in _face_boxes(grey)]
-    if not candidates:
-        return None
+    candidates = [(box, _eye_centres(grey, box)) for box in _face_boxes(grey, smallest)]
     # What has eyes is a face; only then does size count, because some patterns pass for a large face.
-    box, eyes = max(candidates, key=lambda candidate: (candidate[1] is not None, candidate[0][2]))
-    return Face(tuple(box.tolist()), _mean_face_at(box, eyes), "cascade")
+    candidates.sort(key=lambda candidate: (candidate[1] is not None, candidate[0][2]), reverse=True)
+    return [Face(tuple(box.tolist()), _mean_face_at(box, eyes), "cascade") for box, eyes in candidates]
 
 
-def _face_boxes(grey: np.ndarray) -> list[np.ndarray]:
+def _face_boxes(grey: np.ndarray, smallest: float = _SMALLEST_FACE) -> list[np.ndarray]:
     """Return the boxes (x, y, width, height) px of faces, searching the image at a moderate size first."""
-    for side in _SEARCH_SIDES:
+    for side in _SEARCH_SIDES if smallest <= _SMALLEST_FACE else _SEARCH_SIDES[:1]:
         zoom = min(2.0, side / max(grey.shape))
         sized = cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
-        least = int(_SMALLEST_FACE * min(sized.shape) * _SEARCH_SIDES[0] / side)
+        least = int(smallest * min(sized.shape) * _SEARCH_SIDES[0] / side)
         # Five overlapping hits make a face: patterns in photographs that are none reach four.
         boxes = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
             sized, 1.1, 5, minSize=(least, least)
@@ -324,30 +334,37 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
 # --- MediaPipe ------------------------------------------------------------------------------------------------------
 
 
-def _mesh_face(image: np.ndarray) -> Face | None:
-    """Find the largest face; look at it a second time from near where it is small or has not been seen from afar."""
+def _mesh_faces(image: np.ndarray, smallest: float) -> list[Face]:
+    """Find the faces; look a second time from near at what is small, and at what has not been seen from afar."""
     if _face_mesh_class() is None:
         raise FaceError(
             "MediaPipe's face mesh cannot be imported: install mediapipe==0.10.21 (later ones do not carry the model) "
             'or use the back-end "cascade"'
         )
-    landmarks = _largest_mesh(image)
-    if landmarks is not None and _box(landmarks)[2] > _NEAR_ENOUGH * max(image.shape[:2]):
-        return Face(_box(landmarks), landmarks, "mediapipe")
-    near = _cascade_face(image) if landmarks is None else Face(_box(landmarks), landmarks, "mediapipe")
-    if near is None:
-        return None
-    x, y, width, height = near.box
+    meshes = _meshes(image)
+    boxes = [_box(mesh) for mesh in meshes] or [face.box for face in _cascade_faces(image, smallest)[:1]]
+    near_enough = _NEAR_ENOUGH * max(image.shape[:2])
+    found = [
+        meshes[i] if meshes and box[2] > near_enough else _mesh_from_near(image, box)
+        for i, box in enumerate(boxes)
+    ]
+    faces = [Face(_box(mesh), mesh, "mediapipe") for mesh in found if mesh is not None]
+    return sorted(faces, key=lambda face: face.box[2] * face.box[3], reverse=True)
+
+
+def _mesh_from_near(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray | None:
+    """Return the landmarks of the face in the middle of the doubled box, None if the mesh sees none."""
+    x, y, width, height = box
     side = int(2 * max(width, height))
     left, top = int(max(0, x + (width - side) / 2)), int(max(0, y + (height - side) / 2))
-    landmarks = _largest_mesh(np.ascontiguousarray(image[top : top + side, left : left + side]))
-    if landmarks is None:
-        return None
-    landmarks += np.float32((left, top))
-    return Face(_box(landmarks), landmarks, "mediapipe")
+    meshes = _meshes(np.ascontiguousarray(image[top : top + side, left : left + side]))
+    middle = np.float32((x + width / 2 - left, y + height / 2 - top))
+    nearest = min(meshes, key=lambda mesh: np.linalg.norm(mesh.mean(axis=0) - middle), default=None)
+    return None if nearest is None else nearest + np.float32((left, top))
 
 
-def _largest_mesh(image: np.ndarray) -> np.ndarray | None:
+def _meshes(image: np.ndarray) -> list[np.ndarray]:
+    """Return the landmarks (68, 2) px of every face that MediaPipe sees."""
     colour = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
     with _mesh_lock, _silent_stderr():
         mesh, process = _face_mesh()
@@ -357,8 +374,7 @@ def _largest_mesh(image: np.ndarray) -> np.ndarray | None:
                 'processes by "spawn"'
             )
         meshes = mesh.process(colour).multi_face_landmarks or ()
-    faces = [_mesh_landmarks(mesh, image.shape) for mesh in meshes]
-    return max(faces, key=lambda landmarks: np.prod(_box(landmarks)[2:]), default=None)
+    return [_mesh_landmarks(mesh, image.shape) for mesh in meshes]
 
 
 def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
