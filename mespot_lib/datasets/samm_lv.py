@@ -19,7 +19,15 @@ from pathlib import Path
 from mespot_lib.datasets.build import Findings, build_manifest, dataset_name
 from mespot_lib.datasets.fixes import FixPolicy, get_policy
 from mespot_lib.datasets.folders import subfolders
-from mespot_lib.datasets.workbook import Cell, Sheet, cell_text, find_workbook, read_sheets, require_text
+from mespot_lib.datasets.workbook import (
+    Cell,
+    Sheet,
+    cell_text,
+    find_header,
+    find_workbook,
+    read_sheets,
+    require_text,
+)
 from mespot_lib.manifest import DatasetError, Manifest
 
 FPS = 200.0
@@ -39,7 +47,6 @@ FIELDS = {  # header -> field, in the order of the columns A..J
     "Notes": "notes",
 }
 _NEEDED = ("Filename", "Onset", "Apex", "Offset", "Type")
-_LAST_HEADER_ROW = 20
 _TYPES = {"micro": "ME", "macro": "MaE"}
 
 
@@ -132,7 +139,8 @@ def _find_videos(findings: Findings, media: Path, name: str, aliases: Mapping[st
 
 
 def _read_labels(findings: Findings, sheet: Sheet, name: str) -> None:
-    header_row, columns = _header(sheet)
+    header_row, names = find_header(sheet, _NEEDED)
+    columns = {field: names.index(name.lower()) for name, field in FIELDS.items() if name.lower() in names}
     for number, row in sheet.rows:
         if number <= header_row:
             continue
@@ -147,21 +155,6 @@ def _read_labels(findings: Findings, sheet: Sheet, name: str) -> None:
             cells,
             occurrence=occurrence,
         )
-
-
-def _header(sheet: Sheet) -> tuple[int, dict[str, int]]:
-    """Return the number of the header row, and field -> column; copies differ in what stands above it."""
-    for number, row in sheet.rows:
-        if number > _LAST_HEADER_ROW:
-            break
-        names = [(cell_text(cell) or "").strip().lower() for cell in row]
-        if all(name.lower() in names for name in _NEEDED):
-            return number, {
-                field: names.index(name.lower()) for name, field in FIELDS.items() if name.lower() in names
-            }
-    raise DatasetError(
-        f"{sheet.path}!{sheet.name}: no header with {', '.join(_NEEDED)} in the first {_LAST_HEADER_ROW} rows"
-    )
 
 
 def _expression(cell: Cell, place: str) -> tuple[str, str, int]:

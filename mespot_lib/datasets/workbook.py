@@ -9,6 +9,7 @@ the native row can be written again exactly.
 """
 
 import hashlib
+import json
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -222,16 +223,66 @@ def _decode(text: str | None, kind: str) -> Cell:
 def normal_aus(raw: str | None) -> str | None:
     """Return action units as `4+L10+17`, or None where the text is something else.
 
-    Separators `+ , ; /` and blanks, a leading `AU`, and a side letter (L, R, T, B) are understood.
+    Separators `+ , ; /` and blanks, a leading `AU`, a side letter (L, R, T, B), and `(k)` behind a unit that is kept
+    up throughout the clip are understood.
 
-    >>> normal_aus("AU4, l10"), normal_aus("12"), normal_aus("none")
-    ('4+L10', '12', None)
+    >>> normal_aus("AU4, l10"), normal_aus("12"), normal_aus("4 + 17 (K)"), normal_aus("none")
+    ('4+L10', '12', '4+17(k)', None)
     """
-    parts = [part for part in re.split(r"[\s+,;/，]+", (raw or "").upper()) if part]
-    parts = [re.sub(r"^AU", "", part) for part in parts]
-    if not parts or not all(re.fullmatch(r"[LRTB]?[0-9]+[A-E]?", part) for part in parts):
+    text = re.sub(r"\s*\(K\)", "(k)", (raw or "").upper())
+    parts = [re.sub(r"^AU", "", part) for part in re.split(r"[\s+,;/，]+", text) if part]
+    if not parts or not all(re.fullmatch(r"[LRTB]?[0-9]+[A-E]?(\(k\))?", part) for part in parts):
         return None
     return "+".join(parts)
+
+
+def coarse_emotion(value: Cell) -> str | None:
+    """Return "negative", "positive", "surprise" or "others", None for any other word or combination."""
+    text = (cell_text(value) or "").strip().lower()
+    return text if text in ("negative", "positive", "surprise", "others") else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sheets with a header
+
+
+def find_header(sheet: Sheet, needed: Sequence[str], last_row: int = 20) -> tuple[int, list[str]]:
+    """Return the number of the header row and its names in lower case, without blanks and quotes around them.
+
+    Copies differ in what stands above the header. A column without a name gets an empty one.
+
+    Raises
+    ------
+    DatasetError
+        If none of the rows up to `last_row` has all the `needed` names.
+    """
+    for number, row in sheet.rows:
+        if number > last_row:
+            break
+        names = [(cell_text(cell) or "").strip(" '\"\t\n").lower() for cell in row]
+        if all(name.lower() in names for name in needed):
+            return number, names
+    raise DatasetError(
+        f"{sheet.path}!{sheet.name}: no header with {', '.join(needed)} in the first {last_row} rows"
+    )
+
+
+def encode_others(cells: Mapping[str, Cell]) -> str | None:
+    """Return cells of columns that have no field of their own as one text, header -> value in JSON; None if all empty.
+
+    Numbers stay numbers, so that the native row can be written again; whole ones lose a `.0`, as in `cell_text`.
+
+    >>> encode_others({"LastF": 559800.0, "FirstF": 559700, "Remark": None})
+    '{"FirstF": 559700, "LastF": 559800}'
+    """
+    kept = {name: _decode(cell_text(value), cell_kind(value)) for name, value in cells.items()}
+    kept = {name: value for name, value in kept.items() if value is not None}
+    return json.dumps(kept, sort_keys=True, ensure_ascii=False) if kept else None
+
+
+def decode_others(text: str | None) -> dict[str, Cell]:
+    """Return the cells of `encode_others`."""
+    return json.loads(text) if text else {}
 
 
 def require_text(value: Cell, place: str, what: str) -> str:
