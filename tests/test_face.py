@@ -160,7 +160,7 @@ def test_the_largest_face_is_taken(portrait, backend):
 def test_what_looks_like_a_large_face_but_has_no_eyes_loses(portrait, monkeypatch):
     pattern = np.array([270, 120, 140, 140])
     true_boxes = face_module._face_boxes
-    monkeypatch.setattr(face_module, "_face_boxes", lambda *_: [pattern, *true_boxes(grey)])
+    monkeypatch.setattr(face_module, "_face_boxes", lambda grey, *_: [pattern, *true_boxes(grey)])
     assert np.linalg.norm(detect_face(portrait, "cascade").landmarks[39] - SEEN[39]) < 3
 
 
