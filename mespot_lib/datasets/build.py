@@ -1,13 +1,14 @@
 """From what a reader found (frame folders and labels) to a manifest: the same steps for every layout."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mespot_lib import places
+from mespot_lib import places, video_file
 from mespot_lib.datasets.fixes import FixPolicy, exclude_repeated, fix_event
 from mespot_lib.datasets.folders import FrameFolder, image_size, require_inside, scan_frames
 from mespot_lib.datasets.workbook import Cell, Sheet, encode_cells, normal_aus, sha256
@@ -35,9 +36,13 @@ _LARGEST_FRAME = 10**8  # pixels; decoded in colour it has 300 MB
 
 @dataclass
 class Findings:
-    """What a reader gathers while it walks a dataset: rows of the two tables, and remarks on what it met."""
+    """What a reader gathers while it walks a dataset: rows of the two tables, and remarks on what it met.
+
+    aliases : folder -> video id, as the user says, where the folder's name is wrong.
+    """
 
     root: Path
+    aliases: Mapping[str, str] = field(default_factory=dict)
     videos: list[dict[str, Any]] = field(default_factory=list)
     labels: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[dict[str, Any]] = field(default_factory=list)
@@ -55,8 +60,22 @@ class Findings:
         entry = {"scope": scope, "uid": uid, "source": source, "rule": rule, "before": before, "after": after}
         self.remarks.append(entry)
 
-    def add_video(self, uid: str, folder: Path, **columns: Any) -> None:
+    def alias(self, folder: str) -> str | None:
+        """Return the video id that `aliases` gives a folder, remarked on, or None where it has nothing to say."""
+        video_id = self.aliases.get(folder)
+        if video_id is not None:
+            self.remark(folder, "folder_alias", before=folder.rpartition("/")[2], after=video_id)
+        return video_id
+
+    def add_video(
+        self, uid: str, folder: Path, *, damaged: Sequence[tuple[int, int]] = (), **columns: Any
+    ) -> None:
         """Scan a frame folder and add its row; a folder without frames is remarked on and left out.
+
+        Parameters
+        ----------
+        damaged : ranges of frame numbers that are there but cannot be used; they become gaps.
+        columns : naming columns, and what overrides the columns that are measured and those all videos share.
 
         Raises
         ------
@@ -64,14 +83,7 @@ class Findings:
             If the folder's frames are named in two ways, another folder has the same uid, the uid could lead out of a
             folder that is named after it, or a link leads out of the dataset.
         """
-        source = folder.relative_to(self.root).as_posix()
-        require_plain_uid(uid, source)
-        require_inside(self.root, folder)
-        twin = next((video for video in self.videos if video["video_uid"] == uid), None)
-        if twin:
-            raise DatasetError(
-                f"{folder}: is video {uid}, and so is {twin['rel_path']}; name the right one in aliases"
-            )
+        source = self._claimed(uid, folder)
         frames = scan_frames(folder, self.root)
         if frames is None:
             self.remark(source, "folder_without_frames", uid)
@@ -80,9 +92,77 @@ class Findings:
             self.remark(source, "files_ignored", uid, before=_shortened(frames.ignored))
         if frames.missing:
             self.remark(source, "frames_missing", uid, before=ranges_to_text(frames.missing))
+        whole = frames.without(damaged)
+        if whole.count < frames.count:
+            self.remark(source, "frames_damaged", uid, before=str(frames.count), after=str(whole.count))
+        if whole.count == 0:
+            self.remark(source, "folder_without_frames", uid)
+            return
         self.videos.append(
-            {"video_uid": uid, "rel_path": source} | columns | self._frame_columns(uid, folder, frames)
+            {"video_uid": uid, "rel_path": source} | self._frame_columns(uid, folder, whole) | columns
         )
+
+    def add_video_file(
+        self, uid: str, file: Path, *, fps: float | None = None, first: int = 0, **columns: Any
+    ) -> None:
+        """Index a video file and add its row, with remarks on what its stamps say.
+
+        Parameters
+        ----------
+        fps : frames per second, by default as the container says.
+        first : number of the first frame, as the annotation counts.
+
+        Raises
+        ------
+        DatasetError
+            As `add_video`.
+        VideoFileError
+            If the file cannot be read.
+        """
+        source = self._claimed(uid, file)
+        index = video_file.index_video(file)
+        rate = fps or index.rate
+        missing = ranges_to_text([(a + first, b + first) for a, b in index.missing])
+        if missing:
+            self.remark(source, "frames_missing", uid, before=missing)
+        if index.dropped:
+            self.remark(source, "frames_at_one_position", uid, before=str(index.dropped))
+        if index.length > index.readable:
+            before, after = (f"{count} frames" for count in (index.length, index.readable))
+            self.remark(source, "file_ends_early", uid, before=before, after=after)
+        if not math.isclose(rate, index.rate, rel_tol=1e-3):
+            self.remark(source, "fps_given", uid, before=f"{index.rate:.6g}", after=f"{rate:.6g}")
+        measured = {
+            "media": "video",
+            "ext": file.suffix,
+            "modality": "gray" if index.channels == 1 else "rgb",
+            "fps": rate,
+            "width": index.width,
+            "height": index.height,
+            "channels": index.channels,
+            "n_frames": len(index.positions) + index.length - index.readable,
+            "first_frame_no": first,
+            "last_frame_no": first + index.length - 1,
+            "missing_frames": missing,
+            "landmarks": self._landmarks(uid),
+        }
+        self.videos.append({"video_uid": uid, "rel_path": source} | measured | columns)
+
+    def _claimed(self, uid: str, path: Path) -> str:
+        """Return a folder or file relative to the root, once it may go by `uid`."""
+        source = path.relative_to(self.root).as_posix()
+        require_plain_uid(uid, source)
+        require_inside(self.root, path)
+        twin = next((video for video in self.videos if video["video_uid"] == uid), None)
+        if twin:
+            raise DatasetError(
+                f"{path}: is video {uid}, and so is {twin['rel_path']}; name the right one in aliases"
+            )
+        return source
+
+    def _landmarks(self, uid: str) -> str | None:
+        side_file = Path(LANDMARKS_FOLDER) / f"{uid.rpartition('/')[2]}.npz"
+        return side_file.as_posix() if (self.root / side_file).is_file() else None
 
     def _frame_columns(self, uid: str, folder: Path, frames: FrameFolder) -> dict[str, Any]:
         first = frames.file_name(frames.first)
@@ -92,7 +172,6 @@ class Findings:
         width, height, channels = size or (None, None, None)
         if size and width * height > _LARGEST_FRAME:
             raise DatasetError(f"{folder / first}: {width} x {height} pixels cannot be a frame of a video")
-        side_file = Path(LANDMARKS_FOLDER) / f"{uid.rpartition('/')[2]}.npz"
         return {
             "media": "frames",
             "frame_prefix": frames.prefix,
@@ -107,7 +186,7 @@ class Findings:
             "first_frame_no": frames.first,
             "last_frame_no": frames.last,
             "missing_frames": ranges_to_text(frames.missing),
-            "landmarks": side_file.as_posix() if (self.root / side_file).is_file() else None,
+            "landmarks": self._landmarks(uid),
         }
 
     def add_label(self, uid: str, kind: str, place: str, cells: Mapping[str, Cell], **columns: Any) -> None:
@@ -210,41 +289,55 @@ def build_manifest(
     name: str,
     policy: FixPolicy,
     fps: float,
-    subset: str,
-    release: str,
-    sheets: Iterable[Sheet],
+    subset: str | None,
+    release: str | None,
+    sheets: Iterable[Sheet] = (),
+    frame_no_base: str = "rel1",
+    gt_available: bool = True,
+    split: str = "loso",
     early_onsets: bool = False,
 ) -> Manifest:
     """Return the manifest of what a reader found: fixes applied, positions resolved, rules checked.
 
+    Parameters
+    ----------
+    fps, frame_no_base : of all videos but those whose own columns say otherwise.
+    frame_no_base : "rel1" numbers count from 1, "rel0" from 0, "absolute" they go on from one recording to the next.
+    gt_available : whether annotations exist at all. split : "loso", "unseen" or "user".
+    early_onsets : whether the policy's rule on macro-expressions that began before the recording applies.
+
     Raises
     ------
     DatasetError
-        If a cell breaks a rule that the policy does not repair.
+        If a cell breaks a rule that the policy does not repair, or an alias names a folder that is not there.
     """
     synthetic = is_synthetic(findings.root)
-    shared = {"release": release, "frame_no_base": "rel1", "synthetic": synthetic}
+    _refuse_unused(findings)
     events = _events(findings, policy, early_onsets)
     labelled = {event["video_uid"] for event in events}
     for video in findings.videos:
-        if video["video_uid"] not in labelled:
+        if gt_available and video["video_uid"] not in labelled:
             findings.remark(video["rel_path"], "folder_without_rows", video["video_uid"])
-    facts = dataset_facts(f"synthetic_{layout}" if synthetic else layout)
-    videos = [
-        shared
-        | video
-        | {"dataset": name, "subset": subset, "fps": fps, "split": "loso", "gt_available": True}
-        | {"labelled": video["video_uid"] in labelled}
-        for video in findings.videos
-    ]
+    facts = _facts(layout, synthetic)
+    shared = {
+        "dataset": name,
+        "release": release,
+        "subset": subset,
+        "fps": fps,
+        "frame_no_base": frame_no_base,
+        "gt_available": gt_available,
+        "split": split,
+        "synthetic": synthetic,
+    }
+    videos = [shared | video | {"labelled": video["video_uid"] in labelled} for video in findings.videos]
     descriptor = {
         "schema_version": SCHEMA_VERSION,
         "dataset": name,
         "layout": layout,
         "release": release,
         "subset": subset,
-        "fps": fps,
-        "frame_numbering": "rel1",
+        "fps": videos[0]["fps"] if videos else fps,
+        "frame_numbering": frame_no_base,
         "licence": facts["licence"],
         "citation": facts["citation"],
         "publishable": facts["publishable"],
@@ -257,13 +350,32 @@ def build_manifest(
         "counts": {},
         "remarks": findings.remarks,
     }
-    events = [event | {"frame_base": "rel1", "synthetic": synthetic} for event in events]
+    bases = {video["video_uid"]: video["frame_no_base"] for video in videos}
+    events = [
+        event | {"frame_base": bases.get(event["video_uid"], frame_no_base), "synthetic": synthetic}
+        for event in events
+    ]
     manifest = Manifest(descriptor, video_table(videos), event_table(events), findings.root)
     descriptor["counts"] = manifest.counts()
     problems = check_manifest(manifest)
     if problems:
         raise DatasetError(f"{findings.root}: " + "\n".join(problems[:5]))
     return manifest
+
+
+def _facts(layout: str, synthetic: bool) -> dict[str, Any]:
+    """Return the descriptor behind a manifest; drawn data may be published, whether it has one of its own or not."""
+    if synthetic and f"synthetic_{layout}" in described_datasets():
+        return dataset_facts(f"synthetic_{layout}")
+    facts = dataset_facts(layout)
+    return facts | {"publishable": True} if synthetic else facts
+
+
+def _refuse_unused(findings: Findings) -> None:
+    used = {remark["source"] for remark in findings.remarks if remark["rule"] == "folder_alias"}
+    unused = sorted(set(findings.aliases) - used)
+    if unused:
+        raise DatasetError(f"{findings.root}: aliases names {unused[0]!r}, which is not there")
 
 
 def _events(findings: Findings, policy: FixPolicy, early_onsets: bool) -> list[dict[str, Any]]:

@@ -102,9 +102,9 @@ def read(
         raise DatasetError(
             f"{path}: {len(sheets)} sheets ({found}) where labels, naming rule1 and naming rule2 belong"
         )
-    findings = Findings(root)
+    findings = Findings(root, aliases or {})
     subjects, stimuli = _subjects(sheets[1]), _stimuli(sheets[2], findings)
-    _find_videos(findings, media, name, subjects, stimuli, aliases or {})
+    _find_videos(findings, media, name, subjects, stimuli)
     _read_labels(findings, sheets[0], name, subjects, stimuli)
     return build_manifest(
         findings,
@@ -143,7 +143,6 @@ def _find_videos(
     name: str,
     subjects: Mapping[int, str],
     stimuli: Mapping[str, str],
-    aliases: Mapping[str, str],
 ) -> None:
     indices = {folder: index for index, folder in subjects.items()}
     names = {code: stimulus for stimulus, code in stimuli.items()}
@@ -152,7 +151,7 @@ def _find_videos(
             findings.remark(subject, "folder_ignored")
             continue
         for folder in subfolders(media / subject):
-            video_id = _video_id(findings, subject, folder, aliases)
+            video_id = _video_id(findings, subject, folder)
             if video_id:
                 code = video_id.partition("_")[2]
                 findings.add_video(
@@ -166,13 +165,13 @@ def _find_videos(
                 )
 
 
-def _video_id(findings: Findings, subject: str, folder: str, aliases: Mapping[str, str]) -> str | None:
+def _video_id(findings: Findings, subject: str, folder: str) -> str | None:
     """Return `15_0101` of the folder `15_0101disgustingteeth`, None (remarked on) of a folder that is no video."""
     source = f"{subject}/{folder}"
+    alias = findings.alias(source)
+    if alias:
+        return alias
     match = re.match(r"(.*?)_?([0-9]{4})(?![0-9])", folder)
-    if source in aliases:
-        findings.remark(source, "folder_alias", before=folder, after=aliases[source])
-        return aliases[source]
     if match is None:
         findings.remark(source, "folder_ignored")
         return None

@@ -8,7 +8,8 @@ import os
 import re
 import struct
 from array import array
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,33 @@ class FrameFolder:
     def file_name(self, number: int) -> str:
         """Return the file name of a frame number."""
         return f"{self.prefix}{self.separator}{number:0{self.pad_width}d}{self.ext}"
+
+    def without(self, damaged: Iterable[tuple[int, int]]) -> "FrameFolder":
+        """Return the folder with the numbers in `damaged` (ranges) made gaps; `count` is 0 where nothing is left."""
+        absent = merged([*self.missing, *damaged])
+        first, last = self.first, self.last
+        for a, b in absent:  # what is absent at an end is no gap, it moves the end
+            first = b + 1 if a <= first <= b else first
+        for a, b in reversed(absent):
+            last = a - 1 if a <= last <= b else last
+        inside = tuple((a, b) for a, b in absent if first < a and b < last)
+        count = max(0, last - first + 1) - sum(b - a + 1 for a, b in inside)
+        return replace(self, first=first, last=last, missing=inside, count=count)
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return closed ranges in order, those that overlap or touch made one.
+
+    >>> merged([(8, 9), (1, 3), (4, 4), (2, 2)])
+    [(1, 4), (8, 9)]
+    """
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def require_inside(root: Path, path: Path) -> Path:

@@ -9,37 +9,24 @@ first frame on. Stamps without a frame are gaps; of two frames at one position t
 ordered by the number at the end of their names; without numbers their order and the gaps would be a guess, so such
 folders are refused.
 
-A video has no labels here. Its subject is the video itself. Beside the videos, `landmarks/<name>.npz` may hold landmarks
-of `<name>.mp4` or of the folder `<name>`.
+A video has no labels here. Its subject is the video itself. Beside the videos, `landmarks/<name>.npz` may hold
+landmarks of `<name>.mp4` or of the folder `<name>`.
 """
 
-import math
+import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from mespot_lib import video_file
-from mespot_lib.datasets.build import (
-    LANDMARKS_FOLDER,
-    SCHEMA_VERSION,
-    Findings,
-    dataset_facts,
-    dataset_name,
-    is_synthetic,
-)
+from mespot_lib.datasets.build import LANDMARKS_FOLDER, Findings, build_manifest, dataset_name
+from mespot_lib.datasets.fixes import get_policy
 from mespot_lib.datasets.folders import scan_frames, subfolders
-from mespot_lib.manifest import (
-    DatasetError,
-    Manifest,
-    check_manifest,
-    event_table,
-    ranges_to_text,
-    video_table,
-)
+from mespot_lib.manifest import DatasetError, Manifest
 
 LAYOUT = "own_video"
-READER_VERSION = 1
-_IMAGES = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff .gif .pgm .ppm .heic".split())
+_IMAGES = frozenset(
+    [".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".heic"]
+)
 
 
 def read_media(path: str | Path, *, fps: float | None = None, name: str | None = None) -> Manifest:
@@ -52,14 +39,15 @@ def read_media(path: str | Path, *, fps: float | None = None, name: str | None =
         another one (slow motion, some laboratory cameras): the frames stay the same, only their times change.
     name : the dataset's name in uids, by default `own_video`, or `synthetic_own_video` beside the marker of drawn data.
 
-    The uid of each video is `<name>/<stem>/<stem>`. `missing` lists its gaps. A file that ends before its container says
-    keeps the length promised, with a remark; reading it tells where it ends (`mespot_lib.frames`).
+    The uid of each video is `<name>/<stem>/<stem>`. `missing` lists its gaps. A file that ends before its container
+    says keeps the length promised, with a remark; reading it tells where it ends (`mespot_lib.frames`).
 
     Raises
     ------
     DatasetError
-        If there is no video in `path`, it cannot be read, or `fps` is missing or impossible; the message names the file.
-        In a folder of several videos a file that cannot be read is left out with a remark, unless it is the only one.
+        If there is no video in `path`, it cannot be read, or `fps` is missing or impossible; the message names the
+        file. In a folder of several videos a file that cannot be read is left out with a remark, unless it is the only
+        one.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -72,7 +60,7 @@ def read_media(path: str | Path, *, fps: float | None = None, name: str | None =
     root = path if path.is_dir() and sources != [path] else path.parent
     findings = Findings(root)
     name = dataset_name(LAYOUT, root, name)
-    for uid, source in _uids(name, sources).items():
+    for uid, source in _uids(name, sources):
         try:
             _add_video(findings, uid, source, fps)
         except video_file.VideoFileError as error:
@@ -83,7 +71,19 @@ def read_media(path: str | Path, *, fps: float | None = None, name: str | None =
         raise DatasetError(
             f"{path}: none of its {len(sources)} videos can be read, {findings.remarks[0]['before']}"
         )
-    return _manifest(findings, name)
+    first = findings.videos[0]
+    return build_manifest(
+        findings,
+        layout=LAYOUT,
+        name=name,
+        policy=get_policy("official_baseline"),
+        fps=first["fps"],
+        subset=None,
+        release=None,
+        frame_no_base=first["frame_no_base"],
+        gt_available=False,
+        split="user",
+    )
 
 
 def read(
@@ -131,101 +131,23 @@ def _what_is_absent(files: list[Path]) -> str:
     return "holds no video file and no numbered frames (img001.jpg)"
 
 
-def _uids(name: str, sources: list[Path]) -> dict[str, Path]:
-    """Return uid -> source; videos of one stem go by their full names."""
+def _uids(name: str, sources: list[Path]) -> list[tuple[str, Path]]:
+    """Return (uid, source) of each; videos of one stem go by their full names."""
     stems = [source.name if source.is_dir() else source.stem for source in sources]
     times = Counter(stems)
     ids = [source.name if times[stem] > 1 else stem for stem, source in zip(stems, sources, strict=True)]
-    ids = [text.replace("#", "_").replace("/", "_") or "video" for text in ids]
-    return {f"{name}/{text}/{text}": source for text, source in zip(ids, sources, strict=True)}
+    ids = [re.sub(r'[\\/#:*?"<>|]', "_", text).strip(". ") or "video" for text in ids]
+    return [(f"{name}/{text}/{text}", source) for text, source in zip(ids, sources, strict=True)]
 
 
 def _add_video(findings: Findings, uid: str, source: Path, fps: float | None) -> None:
     video_id = uid.rpartition("/")[2]
     known = {"subject_id": video_id, "video_id": video_id}
     if source.is_file():
-        findings.videos.append(known | _file_columns(findings, uid, source, fps))
+        findings.add_video_file(uid, source, fps=fps, **known, frame_no_base="rel0")
         return
     if fps is None:
         raise DatasetError(
             f"{source}: images do not tell how many frames per second were recorded; give it (fps=30, or --fps 30)"
         )
     findings.add_video(uid, source, **known, fps=fps, frame_no_base="absolute")
-
-
-def _file_columns(findings: Findings, uid: str, file: Path, fps: float | None) -> dict[str, Any]:
-    """Return the columns of a video file, and remark on what its stamps say."""
-    index = video_file.index_video(file)
-    rate = fps or index.rate
-    missing = ranges_to_text(index.missing)
-    if missing:
-        findings.remark(file.name, "frames_missing", uid, before=missing)
-    if index.dropped:
-        findings.remark(file.name, "frames_at_one_position", uid, before=str(index.dropped))
-    if index.length > index.readable:
-        findings.remark(
-            file.name,
-            "file_ends_early",
-            uid,
-            before=f"{index.length} frames",
-            after=f"{index.readable} frames",
-        )
-    if not math.isclose(rate, index.rate, rel_tol=1e-3):
-        findings.remark(file.name, "fps_given", uid, before=f"{index.rate:.6g}", after=f"{rate:.6g}")
-    side_file = Path(LANDMARKS_FOLDER) / f"{uid.rpartition('/')[2]}.npz"
-    return {
-        "video_uid": uid,
-        "rel_path": file.name,
-        "media": "video",
-        "ext": file.suffix,
-        "modality": "gray" if index.channels == 1 else "rgb",
-        "fps": rate,
-        "width": index.width,
-        "height": index.height,
-        "channels": index.channels,
-        "n_frames": len(index.positions) + index.length - index.readable,
-        "first_frame_no": 0,
-        "last_frame_no": index.length - 1,
-        "missing_frames": missing,
-        "frame_no_base": "rel0",
-        "landmarks": side_file.as_posix() if (findings.root / side_file).is_file() else None,
-    }
-
-
-def _manifest(findings: Findings, name: str) -> Manifest:
-    facts = dataset_facts(LAYOUT)
-    synthetic = is_synthetic(findings.root)
-    shared = {
-        "dataset": name,
-        "gt_available": False,
-        "labelled": False,
-        "split": "user",
-        "synthetic": synthetic,
-    }
-    videos = [shared | video for video in findings.videos]
-    descriptor = {
-        "schema_version": SCHEMA_VERSION,
-        "dataset": name,
-        "layout": LAYOUT,
-        "release": None,
-        "subset": None,
-        "fps": videos[0]["fps"],
-        "frame_numbering": videos[0]["frame_no_base"],
-        "licence": facts["licence"],
-        "citation": [],
-        "publishable": synthetic,
-        "synthetic": synthetic,
-        "generator": None,
-        "fix_policy": facts["fix_policy"],
-        "reader": {"name": f"mespot_lib.datasets.{LAYOUT}", "version": READER_VERSION},
-        "source_files": [],
-        "root_hint": findings.root.name,
-        "counts": {},
-        "remarks": findings.remarks,
-    }
-    manifest = Manifest(descriptor, video_table(videos), event_table([]), findings.root)
-    descriptor["counts"] = manifest.counts()
-    problems = check_manifest(manifest)
-    if problems:
-        raise DatasetError(f"{findings.root}: {problems[0]}")
-    return manifest

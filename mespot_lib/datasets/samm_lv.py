@@ -90,8 +90,8 @@ def read(
     path = root / workbook if workbook else _workbook(root, fixes, release)
     sheets = read_sheets(path)
     sheet = next((sheet for sheet in sheets if sheet.name == SHEET), sheets[0])
-    findings = Findings(root)
-    _find_videos(findings, media, name, aliases or {})
+    findings = Findings(root, aliases or {})
+    _find_videos(findings, media, name)
     _read_labels(findings, sheet, name)
     found = re.search(r"V[0-9]+", path.stem)
     return build_manifest(
@@ -115,11 +115,9 @@ def _workbook(root: Path, policy: FixPolicy, release: str | None) -> Path:
     return find_workbook(root, [workbook_name(name) for name in (*preferred, *RELEASES)], pattern)
 
 
-def _find_videos(findings: Findings, media: Path, name: str, aliases: Mapping[str, str]) -> None:
+def _find_videos(findings: Findings, media: Path, name: str) -> None:
     for folder in subfolders(media):
-        video_id = aliases.get(folder, folder)
-        if folder in aliases:
-            findings.remark(f"{MEDIA}/{folder}", "folder_alias", before=folder, after=video_id)
+        video_id = findings.alias(folder) or folder
         match = re.fullmatch(r"([0-9]{3})_([0-9]+)", video_id)
         if match is None:
             findings.remark(f"{MEDIA}/{folder}", "folder_ignored")
@@ -139,7 +137,8 @@ def _find_videos(findings: Findings, media: Path, name: str, aliases: Mapping[st
 
 
 def _read_labels(findings: Findings, sheet: Sheet, name: str) -> None:
-    header_row, names = find_header(sheet, _NEEDED)
+    header_row, header = find_header(sheet, _NEEDED)
+    names = [name.lower() for name in header]
     columns = {field: names.index(name.lower()) for name, field in FIELDS.items() if name.lower() in names}
     for number, row in sheet.rows:
         if number <= header_row:
