@@ -28,7 +28,8 @@ The modules in the order in which data flows; each imports only from those above
     viz          drawings of every stage, on given axes
     report       finished runs pooled over folds, as numbers
     page         the same as one page to look at
-    submit       challenge files: written, read back, checked
+    challenge    the files of the Grand Challenges and the rules they must keep
+    submit       such files written from what was spotted
     cli          the `mespot` command
 
 Letters in shapes: T frames of a video, N samples or intervals, R regions, H W pixels, S edge of a square crop,

@@ -6,6 +6,8 @@ What a user can put right (a malformed file, an unknown name) is one line on sta
 
 import functools
 import json
+import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -191,6 +193,64 @@ def manifest(
 
 @app.command()
 @_explain
+def spot(
+    video: Annotated[Path, typer.Argument(help="A video file, or a folder of numbered frames.")],
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second, where the file does not know or is wrong.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="flow_peaks or zhang2020.")] = "flow_peaks",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; by default <name>_spotted.")
+    ] = None,
+    face: Annotated[
+        str, typer.Option(help="Which face: largest, or its number from left to right, from 0.")
+    ] = "largest",
+    backend: Annotated[
+        str, typer.Option(help="What finds the landmarks: auto, mediapipe, cascade.")
+    ] = "auto",
+    landmarks: Annotated[
+        Path | None, typer.Option(help="Landmark file instead: .npz, or CSV of OpenFace.")
+    ] = None,
+    no_faces: Annotated[
+        bool, typer.Option("--no-faces", help="No pixel of the video in the results; landmarks are drawn.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace results that are there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Spot expressions in a video of your own; write tables, a timeline and a report."""
+    from mespot_lib import spot_page, user_video
+
+    # a plea to end, as by ^C: what is half-written is removed on the way out
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    which = int(face) if face.isascii() and face.isdigit() else face
+    bar = sys.stderr.isatty()
+    folder = out or Path(f"{video.resolve().stem or 'video'}_spotted")
+    with spot_page.reserved(folder, force) as partial:
+        found = user_video.analyse_video(
+            video, fps=fps, method=method, face=which, backend=backend, landmarks=landmarks, progress=bar
+        )
+        spot_page.write_results(found, partial, faces=not no_faces)
+    if as_json:
+        record = spot_page.settings_record(found, not no_faces) | {"out": str(folder)}
+        spans = json.loads(user_video.spotted_table(found).to_json(orient="records"))
+        gaps = json.loads(user_video.gaps_table(found).to_json(orient="records"))
+        typer.echo(json.dumps(record | {"spotted": spans if found.intervals else [], "gaps": gaps}, indent=2))
+        return
+    facts = user_video.summary(found)
+    typer.echo(
+        f"{facts['video']}: {facts['ME']} ME, {facts['MaE']} MaE in {facts['seconds']:.1f} s, "
+        f"a face in {facts['face_share']:.0%} of the pictures\n"
+    )
+    if found.intervals:
+        table = user_video.spotted_table(found)[["kind", "onset_s", "apex_s", "offset_s", "score"]]
+        typer.echo(table.to_string(index=False) + "\n")
+    for line in facts["warnings"]:
+        typer.echo(f"note: {line}")
+    typer.echo(str(folder / "report.html"))
+
+
+@app.command()
+@_explain
 def sweep(
     methods: Annotated[str, typer.Option(help="Names, separated by commas, or `all`.")] = "all",
     datasets: Annotated[str, typer.Option(help="Names, separated by commas.")] = DEFAULT_DATASETS,
@@ -255,6 +315,72 @@ def _print_report(page: Path, table: list[dict[str, Any]], problems: list[str], 
         return
     typer.echo(table_text(table) if table else "no finished run yet; `mespot reproduce` makes some")
     typer.echo(f"\n{page}")
+
+
+@app.command()
+@_explain
+def submit(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Tables of spotted intervals or folders of runs; with --check what would be handed in."
+        ),
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Check a log, a file of predictions, a folder or a zip archive.")
+    ] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="megc2020, megc2021, megc2022, megc2023, or megc2024_str.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="A .zip archive or a folder; for a log a .txt, .log or .csv file.")
+    ] = None,
+    manifest: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with a manifest of the videos; with --check also a table of videos."),
+    ] = None,
+    frames: Annotated[
+        str, typer.Option(help="How frames are counted: `number` as in the file names, from 0, or from 1.")
+    ] = "number",
+    header: Annotated[
+        str | None, typer.Option(help="Another row of column names than the usual one.")
+    ] = None,
+    order: Annotated[str, typer.Option(help="Which dataset a log calls 1, and which 2.")] = "samm,cas",
+    as_json: Json = False,
+) -> None:
+    """Write the files that a Micro-Expression Grand Challenge asks for, or check them."""
+    from mespot_lib import challenge
+    from mespot_lib import submit as writing
+
+    given = {"frames": frames, "order": _names(order)}
+    if check:
+        verdicts = {
+            path: challenge.check_submission(path, form or None, videos=manifest or None, **given)
+            for path in sources
+        }
+    else:
+        if not form or out is None:
+            raise challenge.SubmitError("writing needs --format and --out; --check checks what is there")
+        verdicts = {out: writing.submit(sources, form, out, manifests=manifest or (), header=header, **given)}
+    _print_verdicts(verdicts, as_json)
+    if any(verdict.problems for verdict in verdicts.values()):
+        raise typer.Exit(2)
+
+
+def _print_verdicts(verdicts: Mapping[Path, Any], as_json: bool) -> None:
+    for path, verdict in verdicts.items():
+        rows = {file: len(rows) for file, rows in verdict.rows.items()}
+        if as_json:
+            record = {"path": str(path), "format": verdict.format, "rows": rows}
+            typer.echo(json.dumps(record | {"problems": verdict.problems, "notes": verdict.notes}, indent=2))
+            continue
+        for problem in verdict.problems:
+            typer.echo(problem, err=True)
+        counts = ", ".join(f"{file} {count} rows" for file, count in rows.items())
+        state = f"{len(verdict.problems)} problems" if verdict.problems else "sound"
+        typer.echo(f"{path}: {state}, {verdict.format or 'format unknown'}{', ' * bool(counts)}{counts}")
+        for note in verdict.notes:
+            typer.echo(f"  note: {note}")
 
 
 @app.command()

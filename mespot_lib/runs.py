@@ -53,6 +53,7 @@ _AFTER_RUNS = (
     "sweep.py",
     "page.py",
     "explore.py",
+    "challenge.py",
     "submit.py",
     "cli.py",
 )

@@ -38,6 +38,8 @@ ORDER = (
     "report",
     "page",
     "spot_page",
+    "challenge",
+    "submit",
     "cli",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
