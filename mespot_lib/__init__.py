@@ -22,12 +22,15 @@ The modules in the order in which data flows; each imports only from those above
     evaluation   all that is said about one scoring, in one record
     train        the optimiser loop of all learned methods, its seeds and checkpoints
     methods      one paper, one file
+    user_video   any video of one's own: one pass, intervals, and what was not seen
+    strips       a spotted expression from near
     claims       what the papers report, and where it contradicts itself
     runs         one run: a notebook on a fold, its key, its result files
     sweep        many runs over worker processes
     viz          drawings of every stage, on given axes
     report       finished runs pooled over folds, as numbers
     page         the same as one page to look at
+    spot_page    what was spotted in one video: tables, figures and a page
     challenge    the files of the Grand Challenges and the rules they must keep
     submit       such files written from what was spotted
     cli          the `mespot` command
@@ -38,3 +41,12 @@ corners, one pixel of a face crop 256 px wide.
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    # looked up when it is asked for, so that `import mespot_lib` stays quick
+    if name == "spot_video":
+        from mespot_lib.user_video import spot_video
+
+        return spot_video
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

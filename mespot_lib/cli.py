@@ -203,7 +203,7 @@ def spot(
         Path | None, typer.Option(help="Folder of the results; by default <name>_spotted.")
     ] = None,
     face: Annotated[
-        str, typer.Option(help="Which face: largest, or its number from left to right, from 0.")
+        str, typer.Option(help="Which face: largest, or its number from left to right, from 1.")
     ] = "largest",
     backend: Annotated[
         str, typer.Option(help="What finds the landmarks: auto, mediapipe, cascade.")

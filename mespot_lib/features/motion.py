@@ -22,6 +22,7 @@ from mespot_lib.features.head_motion import nose_shift
 from mespot_lib.features.regions import REGIONS, region_boxes, region_means
 from mespot_lib.frames import Frame, iter_frames
 from mespot_lib.manifest import Video
+from mespot_lib.tracking import Tracked
 
 MOVED_DOWN_U = 24.0
 # Two samples further apart than this are no neighbours: what moved between them is unknown.
@@ -88,6 +89,31 @@ def region_motion(video: Video, recipe: MotionRecipe) -> RegionMotion:
     """
     settings = {"name": "region_motion", "backend": _backend(recipe), **asdict(recipe)}
     return RegionMotion(**cached_arrays(video, settings, lambda: _measure(video, recipe)._asdict()))
+
+
+def measure_tracked(tracked: Iterable[Tracked], fps: float, recipe: MotionRecipe) -> RegionMotion:
+    """Measure the region motion of a tracked face in one pass; all motion is unknown across a cut, a loss or a gap.
+
+    tracked : the sampled frames, `sampling_step` apart, in order of time. Nothing raises if there is no face at all.
+    """
+    step = sampling_step(fps, recipe.rate_hz)
+    known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    previous, last = None, -1
+    for one in tracked:
+        last = one.t
+        if one.landmarks is None:
+            previous = None
+            continue
+        now = one._replace(image=cv2.cvtColor(one.image, cv2.COLOR_BGR2GRAY))
+        if previous and previous.scene == one.scene and one.t - previous.t <= max(LONGEST_STEP_S * fps, step):
+            known[one.t // step] = _motion(previous.image, now.image, previous.landmarks, recipe)
+        previous = now
+    samples = np.arange(0, last + 1, step)
+    regions = np.full((len(samples), len(REGIONS), 2), np.nan, dtype=np.float32)
+    nose = np.full((len(samples), 2), np.nan, dtype=np.float32)
+    for row, (shifts, shift) in known.items():
+        regions[row], nose[row] = shifts, shift
+    return RegionMotion(samples, regions, nose)
 
 
 def region_crop(landmarks: np.ndarray, size: int) -> np.ndarray:
