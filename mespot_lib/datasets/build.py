@@ -148,6 +148,13 @@ class Findings:
         }
         self.videos.append({"video_uid": uid, "rel_path": source} | measured | columns)
 
+    def add_readable_file(self, uid: str, file: Path, **columns: Any) -> None:
+        """Add a video file as `add_video_file`; one that cannot be read is remarked on and left out."""
+        try:
+            self.add_video_file(uid, file, **columns)
+        except video_file.VideoFileError as error:
+            self.remark(file.relative_to(self.root).as_posix(), "video_unreadable", uid, before=str(error))
+
     def _claimed(self, uid: str, path: Path) -> str:
         """Return a folder or file relative to the root, once it may go by `uid`."""
         source = path.relative_to(self.root).as_posix()

@@ -5,8 +5,10 @@
       rawpic/s15/15_0101disgustingteeth/img001.jpg
     or, of the face-cropped release,
       CAS(ME)2_longVideoFaceCropped/longVideoFaceCropped/s15/15_0101disgustingteeth/img_1.jpg
+    or, as video files,
+      rawvideo/s15/15_0101disgustingteeth.avi   the extension is assumed; mp4, mov and mkv are read too
 
-A video folder is `<subject>_<stimulus code><title>`. Titles are misspelt in the release, so the code alone counts.
+Folders or files are `<subject>_<stimulus code><title>`. Titles are misspelt in the release, so the code alone counts.
 
 The workbook has three sheets without header, read by position because their names vary between copies:
 
@@ -15,8 +17,8 @@ The workbook has three sheets without header, read by position because their nam
     2   row-aligned with sheet 1: subject number, folder (`s15`), subject index
     3   stimulus code (the text `0101`) and its name (`disgust1`)
 
-Onset, apex and offset are the frame numbers of the file names, from 1, both ends included. An offset of 0 stands for
-a missing one.
+Onset, apex and offset are the frame numbers of the file names, from 1, both ends included; frame 1 of a video file is
+assumed to be its first. An offset of 0 stands for a missing one.
 """
 
 import re
@@ -25,14 +27,16 @@ from pathlib import Path
 
 from mespot_lib.datasets.build import Findings, build_manifest, dataset_name
 from mespot_lib.datasets.fixes import get_policy
-from mespot_lib.datasets.folders import subfolders
+from mespot_lib.datasets.folders import subfolders, video_files
 from mespot_lib.datasets.workbook import (
     Cell,
     Sheet,
     cell_text,
     cells_of,
+    coarse_emotion,
     find_workbook,
     read_sheets,
+    require_kind,
     require_text,
     require_whole,
 )
@@ -48,6 +52,7 @@ MEDIA = {  # subset -> where its subject folders may lie
         "CAS(ME)^2_longVideoFaceCropped/longVideoFaceCropped",
         "longVideoFaceCropped",
     ),
+    "rawvideo": ("rawvideo",),
 }
 FIELDS = (  # of the columns A.. of the first sheet
     "subject_raw",
@@ -61,7 +66,7 @@ FIELDS = (  # of the columns A.. of the first sheet
     "self_report",
     "duration_raw",
 )
-_TYPES = {"micro": "ME", "macro": "MaE"}
+KINDS = "micro-expression or macro-expression"
 
 
 def read(
@@ -71,7 +76,7 @@ def read(
     name: str | None = None,
     subset: str | None = None,
     workbook: str | None = None,
-    fps: float = FPS,
+    fps: float | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Return the manifest of a copy of CAS(ME)^2.
@@ -81,10 +86,10 @@ def read(
     root : folder of the workbook.
     policy : name of the fix policy.
     name : the dataset's name in uids, by default `casme2`, or `synthetic_casme2` for drawn data.
-    subset : "rawpic" or "face_cropped"; by default the first that is there.
+    subset : "rawpic", "face_cropped" or "rawvideo"; by default the first that is there.
     workbook : its file name, where several lie side by side.
-    fps : frames per second; the files do not tell.
-    aliases : folder (`s23/23_0503unnyfarting`) -> video id (`23_0502`), where folder and workbook disagree.
+    fps : frames per second; by default 30 for frames, which do not tell, and what the container says for video files.
+    aliases : folder or file (`s23/23_0503unnyfarting`) -> video id (`23_0502`), where it and the workbook disagree.
 
     Raises
     ------
@@ -104,14 +109,14 @@ def read(
         )
     findings = Findings(root, aliases or {})
     subjects, stimuli = _subjects(sheets[1]), _stimuli(sheets[2], findings)
-    _find_videos(findings, media, name, subjects, stimuli)
+    _find_videos(findings, media, name, subjects, stimuli, fps)
     _read_labels(findings, sheets[0], name, subjects, stimuli)
     return build_manifest(
         findings,
         layout="casme2",
         name=name,
         policy=get_policy(policy),
-        fps=fps,
+        fps=fps or FPS,
         subset=subset,
         release=path.stem,
         sheets=sheets,
@@ -125,7 +130,9 @@ def _media_folder(root: Path, subset: str | None) -> tuple[str, Path]:
         for folder in folders:
             if subset in (None, name) and (root / folder).is_dir():
                 return name, root / folder
-    wanted = " or ".join(MEDIA[subset] if subset else (MEDIA["rawpic"] + MEDIA["face_cropped"]))
+    wanted = " or ".join(
+        MEDIA[subset] if subset else [folder for known in MEDIA.values() for folder in known]
+    )
     raise DatasetError(f"{root}: holds {_listed(root)}; the root of CAS(ME)^2 holds {wanted}")
 
 
@@ -143,6 +150,7 @@ def _find_videos(
     name: str,
     subjects: Mapping[int, str],
     stimuli: Mapping[str, str],
+    fps: float | None,
 ) -> None:
     indices = {folder: index for index, folder in subjects.items()}
     names = {code: stimulus for stimulus, code in stimuli.items()}
@@ -150,23 +158,28 @@ def _find_videos(
         if not re.fullmatch(r"s[0-9]{2}", subject):
             findings.remark(subject, "folder_ignored")
             continue
-        for folder in subfolders(media / subject):
-            video_id = _video_id(findings, subject, folder)
-            if video_id:
-                code = video_id.partition("_")[2]
-                findings.add_video(
-                    f"{name}/{subject}/{video_id}",
-                    media / subject / folder,
-                    subject_id=subject,
-                    subject_index=indices.get(subject),
-                    video_id=video_id,
-                    video_code=code,
-                    stimulus=names.get(code),
-                )
+        found = video_files if media.name == "rawvideo" else subfolders
+        for source in found(media / subject):
+            video_id = _video_id(findings, subject, source)
+            if video_id is None:
+                continue
+            code = video_id.partition("_")[2]
+            uid, path = f"{name}/{subject}/{video_id}", media / subject / source
+            known = {
+                "subject_id": subject,
+                "subject_index": indices.get(subject),
+                "video_id": video_id,
+                "video_code": code,
+                "stimulus": names.get(code),
+            }
+            if found is subfolders:
+                findings.add_video(uid, path, **known)
+            else:
+                findings.add_readable_file(uid, path, fps=fps, first=1, **known)
 
 
 def _video_id(findings: Findings, subject: str, folder: str) -> str | None:
-    """Return `15_0101` of the folder `15_0101disgustingteeth`, None (remarked on) of a folder that is no video."""
+    """Return `15_0101` of `15_0101disgustingteeth`, a folder or file; None (remarked on) of what is no video."""
     source = f"{subject}/{folder}"
     alias = findings.alias(source)
     if alias:
@@ -234,14 +247,13 @@ def _read_labels(
         if stimulus not in stimuli:
             raise DatasetError(f"{place}: stimulus {stimulus!r} does not occur in naming rule2")
         subject = subjects[index]
-        emotion = (cell_text(cells["emotion_raw"]) or "").strip().lower()
         findings.add_label(
             f"{name}/{subject}/{subject[1:]}_{stimuli[stimulus]}",
-            _kind(cells["type_raw"], place),
+            require_kind(cells["type_raw"], place, "the kind", KINDS),
             place,
             cells,
             occurrence=occurrence,
-            emotion_coarse=emotion if emotion in ("negative", "positive", "surprise", "others") else None,
+            emotion_coarse=coarse_emotion(cells["emotion_raw"]),
         )
 
 
@@ -252,10 +264,3 @@ def _expression(cell: Cell, place: str) -> tuple[str, int]:
     if not (stimulus and occurrence.isdecimal()):
         raise DatasetError(f"{place}: the expression id must look like anger1_1, found {text!r}")
     return stimulus, int(occurrence)
-
-
-def _kind(cell: Cell, place: str) -> str:
-    text = require_text(cell, place, "the kind of expression (column H)")
-    if text[:5].lower() not in _TYPES:
-        raise DatasetError(f"{place}: the kind must be micro-expression or macro-expression, found {text!r}")
-    return _TYPES[text[:5].lower()]

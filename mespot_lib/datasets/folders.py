@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mespot_lib import video_file
 from mespot_lib.manifest import DatasetError
 
 _FRAME_NAME = re.compile(r"(.*?)(_?)([0-9]+)(\.(?:jpg|jpeg|png|bmp))", re.IGNORECASE)
@@ -100,6 +101,18 @@ def subfolders(folder: Path) -> list[str]:
     """
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry))
+
+
+def video_files(folder: Path) -> list[str]:
+    """Return the names of the video files in `folder`, sorted, hidden ones left out."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if Path(entry.name).suffix.lower() in video_file.EXTENSIONS
+            and not entry.name.startswith(".")
+            and entry.is_file()
+        )
 
 
 def _is_dir(entry: os.DirEntry) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from mespot_lib import video_file
 from mespot_lib.datasets.build import LANDMARKS_FOLDER, Findings, build_manifest, dataset_name
 from mespot_lib.datasets.fixes import get_policy
-from mespot_lib.datasets.folders import scan_frames, subfolders
+from mespot_lib.datasets.folders import scan_frames, subfolders, video_files
 from mespot_lib.manifest import DatasetError, Manifest
 
 LAYOUT = "own_video"
@@ -61,16 +61,11 @@ def read_media(path: str | Path, *, fps: float | None = None, name: str | None =
     findings = Findings(root)
     name = dataset_name(LAYOUT, root, name)
     for uid, source in _uids(name, sources):
-        try:
-            _add_video(findings, uid, source, fps)
-        except video_file.VideoFileError as error:
-            if len(sources) == 1:
-                raise DatasetError(str(error)) from error
-            findings.remark(source.name, "video_unreadable", uid, before=str(error))
+        _add_video(findings, uid, source, fps)
     if not findings.videos:
-        raise DatasetError(
-            f"{path}: none of its {len(sources)} videos can be read, {findings.remarks[0]['before']}"
-        )
+        reason = findings.remarks[0]["before"]
+        several = f"{path}: none of its {len(sources)} videos can be read, {reason}"
+        raise DatasetError(reason if len(sources) == 1 else several)
     first = findings.videos[0]
     return build_manifest(
         findings,
@@ -105,7 +100,7 @@ def _sources(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
-    videos = [file for file in files if file.suffix.lower() in video_file.EXTENSIONS]
+    videos = [path / name for name in video_files(path)]
     frames = scan_frames(path)
     if frames is not None and videos:
         raise DatasetError(
@@ -144,7 +139,7 @@ def _add_video(findings: Findings, uid: str, source: Path, fps: float | None) ->
     video_id = uid.rpartition("/")[2]
     known = {"subject_id": video_id, "video_id": video_id}
     if source.is_file():
-        findings.add_video_file(uid, source, fps=fps, **known, frame_no_base="rel0")
+        findings.add_readable_file(uid, source, fps=fps, **known, frame_no_base="rel0")
         return
     if fps is None:
         raise DatasetError(

@@ -26,6 +26,7 @@ from mespot_lib.datasets.workbook import (
     find_header,
     find_workbook,
     read_sheets,
+    require_kind,
     require_text,
 )
 from mespot_lib.manifest import DatasetError, Manifest
@@ -47,7 +48,6 @@ FIELDS = {  # header -> field, in the order of the columns A..J
     "Notes": "notes",
 }
 _NEEDED = ("Filename", "Onset", "Apex", "Offset", "Type")
-_TYPES = {"micro": "ME", "macro": "MaE"}
 
 
 def workbook_name(release: str) -> str:
@@ -149,7 +149,7 @@ def _read_labels(findings: Findings, sheet: Sheet, name: str) -> None:
         _check_subject(cells.get("subject_raw"), subject, place)
         findings.add_label(
             f"{name}/{subject}/{subject}_{recording}",
-            _kind(cells["type_raw"], place),
+            require_kind(cells["type_raw"], place, "Type", "Macro or Micro - 1/2"),
             place,
             cells,
             occurrence=occurrence,
@@ -169,10 +169,3 @@ def _check_subject(cell: Cell, subject: str, place: str) -> None:
     text = cell_text(cell)
     if text is not None and text.strip().zfill(3) != subject:
         raise DatasetError(f"{place}: Subject {text} contradicts Filename, which begins with {subject}")
-
-
-def _kind(cell: Cell, place: str) -> str:
-    text = require_text(cell, place, "Type")
-    if text[:5].lower() not in _TYPES:
-        raise DatasetError(f"{place}: Type must be Macro or Micro - 1/2, found {text!r}")
-    return _TYPES[text[:5].lower()]

@@ -58,22 +58,34 @@ class Sheet:
         return f"{self.path.name}!{self.name}!{number}"
 
 
-def find_workbook(root: Path, names: Sequence[str], pattern: str) -> Path:
-    """Return the first workbook directly in `root`: the `names` in order, then any whose name matches `pattern`.
+def find_workbook(root: Path, names: Sequence[str], pattern: str, folders: Sequence[str] = ("",)) -> Path:
+    """Return the first workbook that is there: the `names` in order, then any whose name matches `pattern`.
+
+    Parameters
+    ----------
+    folders : where to look, relative to `root`, the first of them for each name first.
 
     Raises
     ------
     DatasetError
         If there is none; workbooks of the old `.xls` kind are pointed out.
     """
-    files = {entry.name.lower(): entry.name for entry in sorted(root.iterdir()) if entry.is_file()}
+    places = [root / folder for folder in folders if (root / folder).is_dir()]
+    paths = [path for place in places for path in sorted(place.iterdir()) if path.is_file()]
+    files: dict[str, Path] = {}
+    for path in paths:
+        files.setdefault(path.name.lower(), path)
     matching = sorted((name for name in files if re.fullmatch(pattern, name, re.IGNORECASE)), reverse=True)
     for name in [*(name.lower() for name in names), *matching]:
         if name in files:
-            return root / files[name]
-    old = [name for name in files if name.endswith(".xls")]
-    hint = f"; save {files[old[0]]} as .xlsx first" if old else ""
-    raise DatasetError(f"{root}: no workbook {' or '.join(names)} in this folder{hint}")
+            return files[name]
+    stems = [Path(name).stem.lower() for name in names]
+    old = sorted(
+        (path for path in paths if path.suffix.lower() == ".xls"), key=lambda p: p.stem.lower() not in stems
+    )
+    hint = f"; save {old[0].name} as .xlsx first" if old else ""
+    where = "this folder" if len(places) < 2 else " or ".join(folder or "this folder" for folder in folders)
+    raise DatasetError(f"{root}: no workbook {' or '.join(names)} in {where}{hint}")
 
 
 def read_sheets(path: Path) -> list[Sheet]:
@@ -247,9 +259,9 @@ def coarse_emotion(value: Cell) -> str | None:
 
 
 def find_header(sheet: Sheet, needed: Sequence[str], last_row: int = 20) -> tuple[int, list[str]]:
-    """Return the number of the header row and its names in lower case, without blanks and quotes around them.
+    """Return the number of the header row and its names, without blanks and quotes around them.
 
-    Copies differ in what stands above the header. A column without a name gets an empty one.
+    Copies differ in what stands above the header. Names count whatever their case; a column without one has "".
 
     Raises
     ------
@@ -259,8 +271,8 @@ def find_header(sheet: Sheet, needed: Sequence[str], last_row: int = 20) -> tupl
     for number, row in sheet.rows:
         if number > last_row:
             break
-        names = [(cell_text(cell) or "").strip(" '\"\t\n").lower() for cell in row]
-        if all(name.lower() in names for name in needed):
+        names = [(cell_text(cell) or "").strip(" '\"\t\n") for cell in row]
+        if {name.lower() for name in needed} <= {name.lower() for name in names}:
             return number, names
     raise DatasetError(
         f"{sheet.path}!{sheet.name}: no header with {', '.join(needed)} in the first {last_row} rows"
@@ -290,6 +302,19 @@ def require_text(value: Cell, place: str, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise DatasetError(f"{place}: {what} must be text, found {value!r}")
     return value.strip()
+
+
+def require_kind(value: Cell, place: str, what: str, wanted: str) -> str:
+    """Return "ME" or "MaE" of a cell that begins with micro or macro; raise `DatasetError` for anything else.
+
+    >>> require_kind("Micro - 1/2", "row 1", "Type", "Macro or Micro - 1/2")
+    'ME'
+    """
+    text = require_text(value, place, what)
+    kinds = {"micro": "ME", "macro": "MaE"}
+    if text[:5].lower() not in kinds:
+        raise DatasetError(f"{place}: {what} must be {wanted}, found {text!r}")
+    return kinds[text[:5].lower()]
 
 
 def require_whole(value: Cell, place: str, what: str) -> int:
