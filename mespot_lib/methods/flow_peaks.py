@@ -1,0 +1,394 @@
+"""Peaks of the flow from a reference frame: the training-free engine of the challenge winners.
+
+    region motion from a reference -> low-pass -> peaks that stand out -> their extent -> one interval per expression
+
+He (2021) won MEGC2021 with it, Yu (2022) MEGC2022, Qin (2023) came second in MEGC2023. An expression moves a region of
+the face away from where it was and back: its displacement d(t) (2,), in face units, has a peak. With e a direction,
+
+    c(t) = d(t) . e                                            displacement along e                     (1)
+    P(p) = c(p) - max(min c over the left, min c over the right)      prominence of the peak p          (2)
+    level = foot + share (c(p) - foot)                         where the interval ends, on each side    (3)
+
+The published methods take c = |d|, which cannot fall below zero: what begins in the middle of an expression, or leaves
+in one direction and returns through another, looks different. Directed signals have no such corner.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import median_filter
+from scipy.signal import find_peaks
+
+from mespot_lib import metrics, spot
+from mespot_lib.features.reference_motion import (
+    REGION_NAMES,
+    ReferenceMotion,
+    ReferenceRecipe,
+    Stretch,
+    reference_motion,
+)
+from mespot_lib.interval import KINDS, Interval, iou
+from mespot_lib.manifest import Manifest, Video, loso_folds
+
+# Regions that are looked at, and those that lie opposite each other.
+POINTS = (
+    *(f"left brow {point}" for point in (18, 19, 20)),
+    *(f"right brow {point}" for point in (23, 24, 25)),
+    *(f"mouth {point}" for point in (48, 51, 54, 57)),
+)
+OPPOSITE = (
+    ("left brow 18", "right brow 25"),
+    ("left brow 19", "right brow 24"),
+    ("left brow 20", "right brow 23"),
+    ("mouth 48", "mouth 54"),
+)
+DIRECTIONS = 8
+FEWEST_SAMPLES = 8
+KNEE_ROUNDS, KNEE_REACH = 3, 1.6
+
+
+@dataclass(frozen=True)
+class FlowPeaksConfig:
+    """Settings in seconds and face units, so that one setting serves every frame rate and face size.
+
+    motion : how the motion is measured; backend : where the landmarks come from
+    low_pass_hz : cut-off of the zero-phase low-pass
+    reach_s : how far from its peak an expression can reach on either side
+    rise_u, rise_share : a side ends where the curve rises again by so much, and by so much of what it has fallen
+    height_share : where an interval ends between the foot and the top, equation (3)
+    least_u, shortest_s : peaks lower or shorter than that are not proposed
+    overlap : intervals that share more than this with a stronger one are dropped
+    train_s, train_peaks : so many short peaks, each within this time of the one before, are a movement of another kind
+    closed_share, usual_s, longest_blink_s : a blink is an opening below this share of its median over that time around
+    around_blink_s : what the lids do so long before and after a blink is not looked at
+    with_blink_s : a peak that comes at most so long before and after a blink, and is at most so much longer, may be its
+        echo on brow and cheek; blink_drag_u : and is taken to be lower by so much; it is marked, and a high one stays
+    jump_share, jump_u : a lid that moves by more than this share of a peak between two samples follows the gaze
+    thresholds_u : least prominence per kind; tried_u : values among which `fit` chooses
+    """
+
+    motion: ReferenceRecipe = field(default_factory=ReferenceRecipe)
+    backend: str = "auto"
+    low_pass_hz: float = 5.0
+    reach_s: float = 4.0
+    rise_u: float = 0.15
+    rise_share: float = 0.3
+    height_share: float = 0.1
+    least_u: float = 0.2
+    shortest_s: float = 0.1
+    overlap: float = 0.2
+    train_s: float = 0.45
+    train_peaks: int = 3
+    closed_share: float = 0.8
+    usual_s: float = 4.0
+    longest_blink_s: float = 0.7
+    around_blink_s: float = 0.1
+    with_blink_s: tuple[float, float, float] = (0.1, 0.15, 0.35)
+    blink_drag_u: float = 0.35
+    jump_share: float = 0.45
+    jump_u: float = 0.25
+    thresholds_u: Mapping[str, float] = field(default_factory=lambda: {"ME": 0.5, "MaE": 0.8})
+    tried_u: Mapping[str, Sequence[float]] = field(
+        default_factory=lambda: {
+            "ME": (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5),
+            "MaE": (0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.2),
+        }
+    )
+
+    @classmethod
+    def paper(cls, **changes) -> "FlowPeaksConfig":
+        """Return our settings; nothing is trained, so `quick` and `paper` do not differ."""
+        return cls(**changes)
+
+    quick = paper
+
+
+class Scores(NamedTuple):
+    """What the engine knows of a video before any threshold.
+
+    fps : frames per second; frames : (N,) sampled positions; known : (N,) whether a sample could be measured
+    proposals : intervals with their prominence as score, u; blinks : first and last frame of each
+    """
+
+    fps: float
+    frames: np.ndarray
+    known: np.ndarray
+    proposals: list[Interval]
+    blinks: list[tuple[int, int]]
+
+    def with_blink(self, interval: Interval) -> bool:
+        """Tell whether an interval shares frames with a blink: what the brows do then may be part of it.
+
+        It may also be the expression: closing the eyes (AU43) counts as one in some datasets.
+        """
+        return any(first <= interval.offset and interval.onset <= last for first, last in self.blinks)
+
+    def table(self) -> np.ndarray:
+        """Return the proposals as (P, 6) float64: kind (0 ME, 1 MaE), onset, apex, offset, height in u, with blink."""
+        rows = [
+            (KINDS.index(p.kind), p.onset, p.apex, p.offset, p.score, self.with_blink(p))
+            for p in self.proposals
+        ]
+        return np.array(rows, dtype=np.float64).reshape(-1, 6)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The method with its thresholds; `trials` holds F1 on the training videos for every pair tried, ME x MaE."""
+
+    config: FlowPeaksConfig
+    thresholds_u: dict[str, float]
+    trials: np.ndarray
+
+    def score(self, video: Video) -> Scores:
+        """Return the proposals of a video."""
+        return score_video(video, self.config)
+
+    def spot(self, scores: Scores) -> list[Interval]:
+        """Return the spotted intervals."""
+        return spot_scores(scores, self.thresholds_u, self.config)
+
+
+def fit(train: Manifest, config: FlowPeaksConfig, seed: int = 0) -> Fitted:
+    """Choose the two thresholds with the best overall F1 (profile `megc`) on the training videos.
+
+    Of equally good pairs the middle one is taken. Nothing is random: `seed` is there because every method has it.
+    """
+    return _fit(train, {uid: score_video(train.video(uid), config) for uid in train.uids}, config)
+
+
+def leave_one_subject_out(manifest: Manifest, config: FlowPeaksConfig) -> dict[str, list[Interval]]:
+    """Spot every video with thresholds chosen on the other subjects; each video is scored once."""
+    scores = {uid: score_video(manifest.video(uid), config) for uid in manifest.uids}
+    spotted = {}
+    for fold in loso_folds(manifest):
+        fitted = _fit(manifest.only(fold.train), {uid: scores[uid] for uid in fold.train}, config)
+        spotted |= {uid: fitted.spot(scores[uid]) for uid in fold.test}
+    return spotted
+
+
+def _fit(train: Manifest, scores: Mapping[str, Scores], config: FlowPeaksConfig) -> Fitted:
+    truth = {uid: train.truth(uid) for uid in train.uids}
+    tried = [config.tried_u[kind] for kind in KINDS]
+    pairs = [dict(zip(KINDS, pair, strict=True)) for pair in product(*tried)]
+    trials = np.array([_training_f1(scores, truth, pair, config) for pair in pairs])
+    best = np.flatnonzero(trials == trials.max())
+    return Fitted(config, pairs[best[len(best) // 2]], trials.reshape([len(values) for values in tried]))
+
+
+def _training_f1(
+    scores: Mapping[str, Scores], truth: Mapping, thresholds_u: dict, config: FlowPeaksConfig
+) -> float:
+    spotted = {uid: spot_scores(one, thresholds_u, config) for uid, one in scores.items()}
+    return metrics.score(truth, spotted).overall.f1
+
+
+def prepare(video: Video, profile: str) -> None:
+    """Measure what every fold needs of a video, into the cache."""
+    config = getattr(FlowPeaksConfig, profile)()
+    reference_motion(video, config.motion, config.backend)
+
+
+def score_video(video: Video, config: FlowPeaksConfig) -> Scores:
+    """Measure (or read from the cache) the motion of a video and propose intervals."""
+    return score_motion(reference_motion(video, config.motion, config.backend), video.fps, config)
+
+
+def score_motion(motion: ReferenceMotion, fps: float, config: FlowPeaksConfig | None = None) -> Scores:
+    """Propose intervals from measured motion; see the module's equations."""
+    config = config or FlowPeaksConfig()
+    stretches = motion.stretches()
+    proposals = [one for stretch in stretches for one in _propose(stretch, fps, config)]
+    blinks = [
+        (int(stretch.frames[first]), int(stretch.frames[last]))
+        for stretch in stretches
+        if len(stretch.frames) >= FEWEST_SAMPLES
+        for first, last in find_blinks(stretch.eyes, fps / (stretch.frames[1] - stretch.frames[0]), config)
+    ]
+    return Scores(fps, motion.frames, motion.known, _strongest(proposals, fps), blinks)
+
+
+def spot_scores(
+    scores: Scores, thresholds_u: Mapping[str, float] | None = None, config: FlowPeaksConfig | None = None
+) -> list[Interval]:
+    """Return the proposals that reach the threshold of their kind, without those that a stronger one overlaps.
+
+    The score of an interval is its prominence as a multiple of the threshold.
+    """
+    config = config or FlowPeaksConfig()
+    limits = thresholds_u or config.thresholds_u
+    above = [
+        Interval(p.onset, p.offset, p.kind, p.apex, p.score / limits[p.kind])
+        for p in scores.proposals
+        if p.score >= limits[p.kind]
+    ]
+    kept = spot.nms(above, config.overlap, across_kinds=True, over="shorter")
+    return _without_trains(kept, scores.fps, config)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Blinks
+
+
+def find_blinks(eyes: np.ndarray, rate: float, config: FlowPeaksConfig) -> np.ndarray:
+    """Return the blinks (B, 2) of a stretch, first and last sample, from how open the eyes are (n, 2).
+
+    The opening is compared with its median over some seconds around, so that a squint is none.
+    """
+    opening = eyes.mean(axis=1)
+    usual = median_filter(opening, 2 * round(config.usual_s * rate / 2) + 1, mode="nearest")
+    closed = spot.runs_above(-opening / np.maximum(usual, 1e-6), -config.closed_share)
+    return closed[closed[:, 1] - closed[:, 0] <= config.longest_blink_s * rate]
+
+
+def _near_a_blink(
+    onset: int, peak: int, offset: int, blinks: np.ndarray, rate: float, config: FlowPeaksConfig
+) -> bool:
+    """Tell whether a peak comes and goes with a blink."""
+    before, after, longer = (round(seconds * rate) for seconds in config.with_blink_s)
+    inside = (blinks[:, 0] - before <= peak) & (peak <= blinks[:, 1] + after)
+    return bool((inside & (offset - onset <= blinks[:, 1] - blinks[:, 0] + longer)).any())
+
+
+def _bridged(curve: np.ndarray, blinks: np.ndarray, around: int) -> np.ndarray:
+    """Return a curve (n,) with straight lines in place of the blinks."""
+    known = np.ones(len(curve), dtype=bool)
+    for first, last in blinks:
+        known[max(0, first - around) : last + around + 1] = False
+    places = np.arange(len(curve))
+    return np.interp(places, places[known], curve[known]) if known.any() else curve
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From motion to proposals
+
+
+class Curve(NamedTuple):
+    """One signal of a stretch: values (n,) u, low-passed, and what the regions are called.
+
+    raw : (n,) as measured, for the lids, which move too fast in a saccade; None for skin
+    longest_s : a longer peak is none; a raised upper lid that stays up is a gaze
+    """
+
+    name: str
+    values: np.ndarray
+    raw: np.ndarray | None = None
+    longest_s: float = np.inf
+
+
+def curves(stretch: Stretch, blinks: np.ndarray, rate: float, config: FlowPeaksConfig) -> Iterator[Curve]:
+    """Yield all signals of a stretch, equation (1)."""
+    points = np.stack([stretch.regions[:, REGION_NAMES.index(name)] for name in POINTS], axis=1)
+    mirror = np.array([-1.0, 1.0])
+    together = [
+        (points[:, POINTS.index(left)] + points[:, POINTS.index(right)] * mirror) / 2
+        for left, right in OPPOSITE
+    ]
+    quiet = _low_pass(np.concatenate([points, np.stack(together, axis=1)], axis=1), rate, config)
+    angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
+    along = quiet @ np.stack([np.cos(angles), np.sin(angles)])  # (n, regions, directions)
+    for row, name in enumerate((*POINTS, *("+".join(pair) for pair in OPPOSITE))):
+        for k in range(DIRECTIONS):
+            yield Curve(f"{name} {round(np.degrees(angles[k]))}", along[:, row, k])
+    around = round(config.around_blink_s * rate)
+    for lid, longest_s in (("lower lid", np.inf), ("upper lid", spot.ME_LONGEST_S)):
+        up = -stretch.regions[:, [REGION_NAMES.index(f"{side} {lid}") for side in ("left", "right")], 1]
+        raw = _bridged(up.mean(axis=1), blinks, around)
+        yield Curve(lid, _low_pass(raw, rate, config), raw, longest_s)
+
+
+def _low_pass(values: np.ndarray, rate: float, config: FlowPeaksConfig) -> np.ndarray:
+    if config.low_pass_hz >= rate / 2:
+        return values
+    return spot.smooth(values.reshape(len(values), -1), rate, low_pass_hz=config.low_pass_hz).reshape(
+        values.shape
+    )
+
+
+def _propose(stretch: Stretch, fps: float, config: FlowPeaksConfig) -> Iterator[Interval]:
+    """Yield an interval for every peak of every curve of a stretch."""
+    if len(stretch.frames) < FEWEST_SAMPLES:
+        return
+    rate = fps / (stretch.frames[1] - stretch.frames[0])
+    blinks = find_blinks(stretch.eyes, rate, config)
+    for curve in curves(stretch, blinks, rate, config):
+        for peak in find_peaks(
+            curve.values, prominence=config.least_u, wlen=2 * round(config.reach_s * rate) + 1
+        )[0]:
+            onset, offset, height = extent(curve.values, int(peak), rate, config)
+            if offset - onset > curve.longest_s * rate or _jumps(curve, onset, offset, height, config):
+                continue
+            if _near_a_blink(onset, int(peak), offset, blinks, rate, config):
+                height -= config.blink_drag_u
+            if height >= config.least_u and offset - onset >= config.shortest_s * rate:
+                onset, peak, offset = (int(stretch.frames[i]) for i in (onset, peak, offset))
+                yield from spot.type_by_duration(np.array([[onset, offset]]), fps, [peak], [height])
+
+
+def _jumps(curve: Curve, onset: int, offset: int, height: float, config: FlowPeaksConfig) -> bool:
+    """Tell whether a lid moves as fast as in a saccade or a blink."""
+    if curve.raw is None:
+        return False
+    fastest = np.abs(np.diff(curve.raw[max(0, onset - 2) : offset + 3])).max()
+    return bool(fastest > max(config.jump_share * height, config.jump_u))
+
+
+def extent(curve: np.ndarray, peak: int, rate: float, config: FlowPeaksConfig) -> tuple[int, int, float]:
+    """Return first and last sample of a peak, equation (3), and its prominence, equation (2)."""
+    reach = round(config.reach_s * rate)
+    left, foot_left = _side(curve[max(0, peak - reach) : peak + 1][::-1], config)
+    right, foot_right = _side(curve[peak : peak + reach + 1], config)
+    height = curve[peak] - max(curve[peak - foot_left], curve[peak + foot_right])
+    return peak - left, peak + right, float(height)
+
+
+def _side(side: np.ndarray, config: FlowPeaksConfig) -> tuple[int, int]:
+    """Return how many samples from the top (first) it is to the level of equation (3), and to the foot.
+
+    The foot is where the fall bends into rest: the sample farthest below the straight line from the top to the lowest
+    sample before the curve rises again. A face that is never quite still goes on sinking slowly after an expression;
+    so the line is drawn again to a nearer end, and once more.
+    """
+    lowest = np.minimum.accumulate(side)
+    rises = side - lowest > np.maximum(config.rise_u, config.rise_share * (side[0] - lowest))
+    end = int(side[: int(rises.argmax()) if rises.any() else len(side)].argmin())
+    foot = end
+    for _ in range(KNEE_ROUNDS):
+        if end < 2:
+            break
+        line = side[0] + (side[end] - side[0]) * np.arange(end + 1) / end
+        foot = int((line - side[: end + 1]).argmax()) or end
+        end = min(end, max(2, round(KNEE_REACH * foot)))
+    level = side[foot] + config.height_share * (side[0] - side[foot])
+    return int(np.flatnonzero(side[: foot + 1] <= level)[0]), foot
+
+
+def _strongest(proposals: list[Interval], fps: float) -> list[Interval]:
+    """Return of proposals that say the same, apex within a tenth of a second and most frames shared, the strongest."""
+    kept: list[Interval] = []
+    for one in sorted(proposals, key=lambda p: (-p.score, p)):
+        if not any(
+            one.kind == other.kind and abs(one.apex - other.apex) <= 0.1 * fps and iou(one, other) > 0.5
+            for other in kept
+        ):
+            kept.append(one)
+    return sorted(kept)
+
+
+def _without_trains(spotted: Sequence[Interval], fps: float, config: FlowPeaksConfig) -> list[Interval]:
+    """Drop short peaks that follow each other faster than expressions do: somebody talks, chews or laughs."""
+    short = sorted((p for p in spotted if p.kind == "ME"), key=lambda p: p.apex)
+    dropped: set[Interval] = set()
+    train: list[Interval] = []
+    for one in [*short, None]:
+        if one is not None and train and one.apex - train[-1].apex <= config.train_s * fps:
+            train.append(one)
+            continue
+        if len(train) >= config.train_peaks:
+            first, last = train[0].onset - 0.15 * fps, train[-1].offset + 0.15 * fps
+            dropped.update(p for p in spotted if first <= p.apex <= last)
+        train = [one]
+    return sorted(set(spotted) - dropped)
