@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
 from mespot_lib import metrics
+from mespot_lib.face import CROP_UNITS, EYES_BELOW_TOP_U, INNER_EYES_U, transform_points
 from mespot_lib.features.regions import GROUPS, NAMES, REGIONS, region_boxes
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Video
@@ -22,6 +23,8 @@ from mespot_lib.manifest import Video
 KIND_COLOURS = {"ME": "#D55E00", "MaE": "#0072B2"}
 HIT, FALSE = "#009E73", "#7F7F7F"
 MOSAIC = 10  # tiles along each side: a head and its pose, nobody's face
+FLOW_COLOURS = {"dis": "#0072B2", "farneback": "#E69F00", "tvl1": "#CC79A7"}
+LANDMARK_COLOURS = {"exact": "white", "mediapipe": "#56B4E9", "cascade": "#E69F00"}
 GROUP_COLOURS = dict(zip(GROUPS, ("#56B4E9", "#0072B2", "#7F7F7F", "#CC79A7"), strict=True))
 STYLE = {
     "figure.dpi": 80,
@@ -114,6 +117,44 @@ def draw_regions(ax: Axes, crop: np.ndarray, video: Video, landmarks: np.ndarray
     return ax
 
 
+def draw_landmarks(
+    ax: Axes, image: np.ndarray, video: Video, found: Mapping[str, np.ndarray], title: str = ""
+) -> Axes:
+    """Show an image with the landmarks (68, 2) px that several sources found in it, by name of the source."""
+    show_image(ax, image, video, title)
+    for name, landmarks in found.items():
+        ax.scatter(*landmarks.T, s=10, c=LANDMARK_COLOURS[name], linewidths=0, label=name)
+    ax.legend(
+        loc="lower left", fontsize=8, labelcolor="white", facecolor="black", frameon=True, framealpha=0.6
+    )
+    return ax
+
+
+def outline_crop(ax: Axes, matrix: np.ndarray, size: int, colour: str = "yellow") -> Axes:
+    """Draw where a crop lies in the image on `ax`: its square, and the axes of the face from the middle of the eyes.
+
+    matrix, size : as in `mespot_lib.face.crop_face`.
+    """
+    back = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
+    corners = np.array([(0, 0), (size, 0), (size, size), (0, size), (0, 0)]) - 0.5
+    ax.plot(*transform_points(corners, back).T, color=colour, lw=1.5, clip_on=True)
+    eyes = np.array([CROP_UNITS / 2, EYES_BELOW_TOP_U])
+    for reach in ((INNER_EYES_U, 0), (0, INNER_EYES_U)):
+        arrow = transform_points(np.array([eyes, eyes + reach]) * size / CROP_UNITS - 0.5, back)
+        ax.annotate("", arrow[1], arrow[0], arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.5})
+    return ax
+
+
+def draw_field(
+    ax: Axes, field: np.ndarray, label: str, high: float, low: float = 0.0, cmap: str = "magma"
+) -> Axes:
+    """Draw a map (S, S) over a face crop, with its colour bar."""
+    image = ax.imshow(field, cmap=cmap, vmin=low, vmax=high)
+    ax.set_axis_off()
+    ax.figure.colorbar(image, ax=ax, label=label, pad=0.02, shrink=0.85)
+    return ax
+
+
 def draw_flow(
     ax: Axes, crop: np.ndarray, video: Video, flow: np.ndarray, step: int = 12, magnify: float = 8.0
 ) -> Axes:
@@ -184,6 +225,19 @@ def draw_votes(ax: Axes, frames: np.ndarray, votes: np.ndarray, fps: float, high
         ax.axhline(edge, color="white", lw=0.5)
     ax.set_title(title)
     ax.figure.colorbar(image, ax=ax, label="vote, u", pad=0.01)
+    return ax
+
+
+def draw_paths(
+    ax: Axes, frames: np.ndarray, paths: Mapping[str, np.ndarray], fps: float, unit: str = "u"
+) -> Axes:
+    """Draw displacements over time, (N,) each, by name: the head grey, what is exact dashed, the rest in colours."""
+    styles = {"head": {"color": FALSE, "lw": 1.2}, "exact": {"color": "black", "lw": 1.2, "ls": "--"}}
+    for name, path in paths.items():
+        style = next((style for word, style in styles.items() if name.startswith(word)), {"lw": 1.6})
+        ax.plot(frames / fps, path, label=name, **style)
+    ax.set(xlabel="time, s", ylabel=f"displacement, {unit}", xlim=(frames[0] / fps, frames[-1] / fps))
+    ax.legend(fontsize=8)
     return ax
 
 
@@ -267,6 +321,31 @@ def _running_mean(signal: np.ndarray, window: int) -> np.ndarray:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Results
+
+
+def draw_readout(ax: Axes, readings: Mapping[str, tuple], unit: str = "px", bias: bool = False) -> Axes:
+    """Draw what each flow reads of known shifts, or with `bias` by how much it misses them.
+
+    readings : method -> (true, read) or (true, read, spread), arrays (N,).
+    """
+    reach = max(np.max(values[0]) for values in readings.values())
+    ax.plot((0, reach), (0, 0 if bias else reach), color="black", lw=0.8, ls="--", label="exact")
+    for method, (true, read, *spread) in readings.items():
+        height = np.asarray(read) - (np.asarray(true) if bias else 0)
+        ax.errorbar(
+            true,
+            height,
+            *spread,
+            marker="o",
+            ms=3.5,
+            lw=1.3,
+            capsize=2,
+            color=FLOW_COLOURS[method],
+            label=method,
+        )
+    ax.set(xlabel=f"true, {unit}", ylabel=f"read - true, {unit}" if bias else f"read, {unit}")
+    ax.legend(fontsize=8)
+    return ax
 
 
 def draw_trials(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mespot_lib import viz
+from mespot_lib.face import MEAN_FACE, face_matrix
 from mespot_lib.features.regions import NAMES
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Video
@@ -36,10 +37,11 @@ def pictures(fig) -> list[np.ndarray]:
 
 def draw_all(face, clip):
     landmarks = np.random.default_rng(1).uniform(20, 100, (68, 2)).astype(np.float32)
-    fig, axes = plt.subplots(1, 6)
+    fig, axes = plt.subplots(1, 7)
     viz.contact_sheet(axes[:4], [face, face[::-1], face], clip, ["a", "b", "c"])
     viz.draw_regions(axes[4], face, clip, landmarks)
     viz.draw_flow(axes[5], face, clip, np.ones((120, 120, 2), dtype=np.float32))
+    viz.draw_landmarks(axes[6], face, clip, {"exact": landmarks})
     return pictures(fig)
 
 
@@ -82,3 +84,50 @@ def test_votes_are_drawn_at_their_place_and_time():
     assert np.argwhere(image.get_array() == 2.0).tolist() == [[3, 50]]
     assert image.get_extent()[:2] == pytest.approx([0, 9.9])
     assert [label.get_text() for label in ax.get_yticklabels()] == list(NAMES)
+
+
+def test_landmarks_of_every_source_are_drawn_where_they_are(face, tmp_path):
+    rng = np.random.default_rng(2)
+    found = {name: rng.uniform(0, 119, (68, 2)) for name in ("exact", "cascade")}
+    _, ax = plt.subplots()
+    viz.draw_landmarks(ax, face, video(tmp_path, publishable=True), found)
+    drawn = {dots.get_label(): dots.get_offsets() for dots in ax.collections}
+    assert drawn.keys() == found.keys()
+    np.testing.assert_allclose(drawn["cascade"], found["cascade"])
+
+
+def test_the_outline_of_a_crop_is_where_the_crop_was_cut_out():
+    matrix = face_matrix(2 * MEAN_FACE + (300, 200), 64)
+    _, ax = plt.subplots()
+    viz.outline_crop(ax, matrix, 64)
+    corners = ax.lines[0].get_xydata()
+    np.testing.assert_allclose(corners[0] + 512, corners[2], atol=0.01)  # 256 u of 2 px
+    np.testing.assert_allclose(
+        corners[[0, 2]].mean(axis=0), (300, 200 + 2 * 32), atol=1
+    )  # eyes 96 u below the top
+
+
+def test_the_bias_of_a_readout_is_the_readout_less_the_truth():
+    true, read = np.array([1.0, 2.0]), np.array([0.9, 2.2])
+    _, axes = plt.subplots(1, 2)
+    viz.draw_readout(axes[0], {"dis": (true, read, np.array([0.1, 0.1]))})
+    viz.draw_readout(axes[1], {"dis": (true, read)}, bias=True)
+    (plain, *_), (bias, *_) = (ax.containers[0].lines for ax in axes)
+    np.testing.assert_allclose(plain.get_ydata(), read)
+    np.testing.assert_allclose(bias.get_ydata(), [-0.1, 0.2])
+
+
+def test_paths_are_drawn_over_seconds():
+    _, ax = plt.subplots()
+    viz.draw_paths(
+        ax, np.arange(30, 60, 2), {"head": np.zeros(15), "exact": np.ones(15), "brow": np.arange(15)}, fps=10
+    )
+    np.testing.assert_allclose(ax.lines[2].get_xdata()[[0, -1]], (3.0, 5.8))
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--", "-"]
+
+
+def test_a_field_has_the_asked_scale():
+    fig, ax = plt.subplots()
+    viz.draw_field(ax, np.eye(8), "px", high=3.0)
+    assert ax.images[0].get_clim() == (0, 3)
+    assert fig.axes[1].get_ylabel() == "px"
