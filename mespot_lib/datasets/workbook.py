@@ -129,7 +129,8 @@ def _refuse_bombs(path: Path) -> None:
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such workbook") from None
     except (OSError, zipfile.BadZipFile):
-        raise DatasetError(f"{path}: not a readable .xlsx workbook (no zip archive)") from None
+        hint = "; save it as .xlsx first" if path.suffix.lower() == ".xls" else ""
+        raise DatasetError(f"{path}: not a readable .xlsx workbook (no zip archive){hint}") from None
     if faults:
         raise DatasetError(f"{path}: refused: {faults[0]}; a workbook of labels is far smaller and simpler")
 
