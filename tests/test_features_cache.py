@@ -178,6 +178,15 @@ def test_a_damaged_entry_is_computed_again_with_a_warning(tmp_path, video, damag
     assert (cached_arrays(video, RECIPE, Counted(3.0), tmp_path)["flow"] == 2).all()
 
 
+def test_mapped_arrays_are_the_same_read_only_and_left_on_disk(tmp_path, video):
+    for compute in (Counted(2.5), None):  # written, then found again
+        arrays = cached_arrays(video, RECIPE, compute, tmp_path, mapped=True)
+        np.testing.assert_array_equal(arrays["flow"], np.full((3, 4), 2.5, np.float32))
+        np.testing.assert_array_equal(arrays["t"], np.arange(3))
+        assert isinstance(arrays["flow"], np.memmap)
+        assert not arrays["flow"].flags.writeable
+
+
 def test_an_error_in_the_computation_passes_and_leaves_nothing(tmp_path, video):
     def fails() -> dict:
         raise RuntimeError("no face")

@@ -12,8 +12,10 @@ import hashlib
 import json
 import os
 import re
+import struct
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -36,7 +38,12 @@ class CacheWarning(UserWarning):
 
 
 def cached_arrays(
-    video: Video, recipe: Mapping, compute: Callable[[], Mapping[str, np.ndarray]], root: Path | None = None
+    video: Video,
+    recipe: Mapping,
+    compute: Callable[[], Mapping[str, np.ndarray]],
+    root: Path | None = None,
+    *,
+    mapped: bool = False,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of `recipe` for `video`, from the cache or from `compute()`.
 
@@ -44,6 +51,7 @@ def cached_arrays(
         name
     compute : called without arguments if there is no good entry; returns arrays by name
     root : cache folder; default `mespot_lib.places.cache_root()`
+    mapped : return the arrays mapped from disk, read-only, for what is larger than memory
 
     Raises
     ------
@@ -52,7 +60,7 @@ def cached_arrays(
         and leaves no entry.
     """
     entry = entry_path(video, recipe, root)
-    if (arrays := _load(entry)) is not None:
+    if (arrays := _load(entry, mapped)) is not None:
         return arrays
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -61,9 +69,11 @@ def cached_arrays(
     except OSError as error:
         raise _unusable(entry, error) from error
     try:
-        if (arrays := _load(entry, warn=True)) is None:
+        if (arrays := _load(entry, mapped, warn=True)) is None:
             arrays = dict(compute())
             _store(entry, arrays, recipe)
+            if mapped:
+                arrays = _map(entry)
         return arrays
     finally:
         lock.release()
@@ -126,10 +136,12 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip(".") or "_"
 
 
-def _load(entry: Path, warn: bool = False) -> dict[str, np.ndarray] | None:
+def _load(entry: Path, mapped: bool, warn: bool = False) -> dict[str, np.ndarray] | None:
     if not entry.exists():
         return None
     try:
+        if mapped:
+            return _map(entry)
         with np.load(entry, allow_pickle=False) as arrays:
             return dict(arrays)
     except Exception as error:  # zipfile, zlib, numpy and OS errors, by the kind of damage
@@ -138,6 +150,25 @@ def _load(entry: Path, warn: bool = False) -> dict[str, np.ndarray] | None:
                 f"the cached file {entry} is damaged and computed again: {error}", CacheWarning, stacklevel=3
             )
         return None
+
+
+def _map(entry: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an entry mapped from disk: its parts are stored in the archive as they are."""
+    arrays = {}
+    with zipfile.ZipFile(entry) as archive, entry.open("rb") as file:
+        if archive.testzip() is not None:
+            raise ValueError("a checksum is wrong")
+        for part in archive.infolist():
+            file.seek(part.header_offset + 26)
+            name_length, extra_length = struct.unpack("<HH", file.read(4))
+            file.seek(name_length + extra_length, os.SEEK_CUR)
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            name = part.filename.removesuffix(".npy")
+            arrays[name] = (
+                np.memmap(entry, dtype, "r", file.tell(), shape) if 0 not in shape else np.empty(shape, dtype)
+            )
+    return arrays
 
 
 def _store(entry: Path, arrays: Mapping[str, np.ndarray], recipe: Mapping) -> None:
