@@ -27,8 +27,16 @@ from mespot_lib.face import CROP_UNITS, transform_points
 from mespot_lib.features.motion import region_crop
 from mespot_lib.interval import Interval
 from mespot_lib.page import data_address, page_head
-from mespot_lib.strips import Strip, apex_of, strips, strongest_movements
-from mespot_lib.user_video import Analysis, gaps_table, motion_table, spotted_table, summary
+from mespot_lib.strips import Strip, strips, strongest_movements
+from mespot_lib.user_video import (
+    Analysis,
+    apex_of,
+    doubts,
+    gaps_table,
+    motion_table,
+    spotted_table,
+    summary,
+)
 
 FILES = ("spotted.csv", "motion.csv", "gaps.csv", "timeline.png", "report.html", "settings.json")
 MOST_STRIPS = 120  # of the strongest expressions; a page with more is slow to open
@@ -143,27 +151,27 @@ def _timeline(found: Analysis, kind: str) -> bytes:
 
 
 def _movement(found: Analysis, span: Interval, faces: bool) -> bytes:
-    """Draw one expression: landmarks with arrows and the curve; without faces, also the landmarks at three times."""
+    """Draw one expression as lines of the face at its apex, or if no faces are shown at three times, and as curves."""
     from mespot_lib import viz
 
-    track = found.track
-    rows = [track.nearest(t) for t in (span.onset, apex_of(span), span.offset)]
-    drawn = [transform_points(track.landmarks[r], region_crop(track.landmarks[r], _DRAWN)) for r in rows]
+    landmarks = found.track.landmarks[found.track.nearest(span.onset)]
+    onset = transform_points(landmarks, region_crop(landmarks, _DRAWN))
     alpha = drawn_alpha(found, span)
-    pictures = 1 if faces else 4
-    with _figure((6.3 if faces else 11.2, 2.5)) as figure:
-        axes = figure.subplots(1, pictures + 1, width_ratios=[*[1.0] * pictures, 1.6])
-        if not faces:
-            for ax, points, name in zip(axes, drawn, ("onset", "apex", "offset"), strict=False):
-                viz.draw_face_points(ax, points, title=name)
-        viz.draw_face_points(axes[-2], drawn[0], title=f"motion to the apex, x {alpha:.1f}")
-        viz.draw_arrows(axes[-2], drawn[0], found, span, _DRAWN / CROP_UNITS, alpha)
+    times = {"onset": span.onset, "apex": apex_of(span), "offset": span.offset}
+    shown = ["apex"] if faces else list(times)
+    with _figure((5.6 if faces else 10.4, 2.3)) as figure:
+        axes = figure.subplots(1, len(shown) + 1, width_ratios=[*[1.0] * len(shown), 1.9])
+        for ax, name in zip(axes, shown, strict=False):
+            viz.draw_caricature(ax, found, span, times[name], onset, _DRAWN / CROP_UNITS, alpha)
+            ax.set_title(
+                name if name == "onset" else f"{name}, motion x {alpha:.1f}", loc="center", fontsize=9
+            )
         viz.draw_movement(axes[-1], found, span)
         return _saved(figure, "svg")
 
 
 def drawn_alpha(found: Analysis, span: Interval) -> float:
-    """Return how many times as long as the motion its arrows are: the longest is about 24 u, at most 12 times."""
+    """Return how many times the motion is enlarged in drawings: the largest becomes about 24 u, at most 12 times."""
     moves = strongest_movements(found, span, most=1)
     return float(np.clip(24 / max(np.hypot(*moves[0].shift_u), 1e-3), 1, 12)) if moves else 1.0
 
@@ -197,7 +205,6 @@ def _inline(svg: bytes, label: str) -> str:
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' id="[a-z]+\w*_\d+"', "", text)
-    text = re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"|xmlns:xlink="[^"]*"', r"\1", text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
 
 
@@ -234,6 +241,7 @@ def _summary(found: Analysis, facts: Mapping[str, Any]) -> str:
     tiles = (
         ("ME", facts["ME"], "micro-expressions, at most half a second"),
         ("MaE", facts["MaE"], "macro-expressions, longer than that"),
+        ("", facts["doubtful"], "of them doubtful, with the reason"),
         ("", _clock(facts["seconds"]), "minutes looked at"),
         ("", f"{facts['face_share']:.0%}", "of the pictures show a face"),
     )
@@ -273,7 +281,7 @@ def _table(found: Analysis) -> str:
         rows.append(
             f'<tr class="{span.kind}"><td><a href="#e{number}">{number}</a><td class=kind>{span.kind}{times}'
             f"<td>{(span.offset - span.onset) / found.video.fps:.2f}<td>{span.score:.2f}"
-            f"<td class=where>{html.escape(_where(found, span))}"
+            f"<td class=where>{html.escape(_where(found, span))} {_doubts(found, span)}"
         )
     return f"""<section><h2>What was spotted</h2><div class="scroll"><table>
 <thead><tr><th scope=col>#<th scope=col>kind<th scope=col>onset<th scope=col>apex<th scope=col>offset
@@ -286,6 +294,11 @@ Strength: motion as a multiple of the least that counts. Left and right are side
 def _where(found: Analysis, span: Interval) -> str:
     moves = strongest_movements(found, span)
     return "; ".join(f"{one.place} {one.direction}" for one in moves) or "unknown"
+
+
+def _doubts(found: Analysis, span: Interval) -> str:
+    lines = doubts(found, span)
+    return f"<mark>Doubtful: {html.escape('; '.join(lines))}.</mark>" if lines else ""
 
 
 def _one_by_one(found: Analysis, faces: bool) -> Iterator[str]:
@@ -317,7 +330,7 @@ def _expression(found: Analysis, number: int, span: Interval, strip: Strip | Non
     drawing = _inline(_movement(found, span, faces=strip is not None), label)
     photos = _photos(strip, number, fps) if strip else _absent(faces)
     return f"""<article id="e{number}" class="{span.kind}"><h3>{title}</h3>
-<p>{(span.offset - span.onset) / fps:.2f} s. Moves most: {html.escape(where)}.</p>
+<p>{(span.offset - span.onset) / fps:.2f} s. Moves most: {html.escape(where)}. {_doubts(found, span)}</p>
 <div class="strip">{photos}<figure>{drawing}</figure></div></article>"""
 
 
@@ -332,7 +345,7 @@ def _photos(strip: Strip, number: int, fps: float) -> str:
         for name, t, crop in zip(names, strip.frames, strip.crops, strict=True)
     ]
     if strip.alpha > 1.05:
-        caption = f"motion to the apex x {strip.alpha:.1f}"
+        caption = f"motion x {strip.alpha:.1f}"
         alt = f"Face at the onset of expression {number} with the motion to the apex {strip.alpha:.1f} times as large"
         parts.append(_photo(strip.magnified, caption, alt))
     return "".join(parts)
@@ -431,7 +444,7 @@ article { border-top: 1px solid var(--line); padding: 16px 0; break-inside: avoi
 article p { margin: 0 0 10px; color: var(--soft) }
 .strip { display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start }
 .strip figure { margin: 0; flex: 0 1 auto; min-width: 0 }
-.strip .photo { flex: 0 0 auto; width: 150px }
+.strip .photo { flex: 0 0 auto; width: 140px }
 .photo img { border-radius: 6px; display: block }
 .photo figcaption { text-align: center; margin-top: 4px }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 3px 16px; font-size: 13px }

@@ -17,13 +17,14 @@ from mespot_lib.features.motion import region_crop
 from mespot_lib.frames import iter_frames
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Video
-from mespot_lib.user_video import Analysis, Curves, place_name
+from mespot_lib.user_video import Analysis, apex_of, displacements, place_name
 
 # The largest motion of a strip is drawn about so large, and no motion more than so many times its size.
 SHOWN_U = 8.0
 LARGEST_ALPHA = 12.0
 _SMOOTH_U = 5.0  # the flow is smoothed before it is enlarged, else its noise tears the picture
 _FADE_U = 10.0  # at the rim of the face
+_NEAR_U = 14.0  # a landmark moves as the regions do that are so near
 
 
 class Movement(NamedTuple):
@@ -143,15 +144,21 @@ def strongest_movements(
     ]
 
 
-def displacements(curves: Curves, span: Interval) -> np.ndarray:
-    """Return how far each region has moved from the onset to the apex of an interval: (R, 2) u, NaN where unknown."""
-    onset, apex = (int(np.abs(curves.frames - t).argmin()) for t in (span.onset, apex_of(span)))
-    return curves.shifts[apex] - curves.shifts[onset]
+def caricature(
+    found: Analysis, span: Interval, t: int, landmarks: np.ndarray, unit: float, alpha: float
+) -> np.ndarray:
+    """Return landmarks (68, 2) as they would be at position t if they moved `alpha` times as far since the onset.
 
-
-def apex_of(span: Interval) -> int:
-    """Return the apex of an interval, its middle where unknown."""
-    return (span.onset + span.offset) // 2 if span.apex is None else span.apex
+    landmarks : at the onset, (68, 2); unit : their length of 1 u. A landmark moves as the regions near it do.
+    """
+    curves = found.curves
+    onset, now = (int(np.abs(curves.frames - at).argmin()) for at in (span.onset, t))
+    shifts = np.nan_to_num(curves.shifts[now] - curves.shifts[onset])  # (R, 2) u
+    centres = np.array([landmarks[list(points)].mean(axis=0) for points in curves.points])
+    distance_u = np.linalg.norm(landmarks[:, None] - centres, axis=2) / unit
+    near = np.exp(-0.5 * (distance_u / _NEAR_U) ** 2)
+    moved = near @ shifts / np.maximum(near.sum(axis=1, keepdims=True), 1.0)  # far from all regions it rests
+    return landmarks + alpha * unit * moved
 
 
 def _direction(place: str, shift: np.ndarray) -> str:

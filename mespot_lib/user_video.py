@@ -44,7 +44,7 @@ Method = Literal["flow_peaks", "zhang2020"]
 Reason = Literal["no face", "missing", "damaged", "unread", "cut"]
 
 # Chosen once by `zhang2020.fit` on all subjects of the drawn default dataset of 30 frames per second.
-ZHANG_THRESHOLDS_U = {"ME": 0.4, "MaE": 1.0}
+ZHANG_THRESHOLDS_U = {"ME": 0.5, "MaE": 1.0}
 
 # What a user should be warned of.
 LOW_FPS = 25.0  # an expression of 0.2 s has five frames then
@@ -56,6 +56,8 @@ SHARE_LOST = 0.05  # of the pictures
 
 CROWDED_SHARE = 0.35  # of the time inside intervals
 LARGEST_U = 25.0  # displacement; faces do not move further
+BLINK_SHARE = 0.4  # other regions move less than so much of what the eyelids do
+EDGE_S = 0.1  # beside a gap
 SLOW_S = 3.0  # what lasts longer than this is no expression but posture
 
 
@@ -276,8 +278,9 @@ def write_video_file(path: str | Path, images: Iterable[np.ndarray], fps: float,
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.pix_fmt, stream.options = "yuv420p", {"crf": str(quality), "preset": "veryfast"}
-        for image in images:
-            stream.height, stream.width = image.shape[:2]
+        for number, image in enumerate(images):
+            if number == 0:
+                stream.height, stream.width = image.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         container.mux(stream.encode(None))
 
@@ -525,6 +528,37 @@ def activity(found: Analysis) -> dict[str, np.ndarray]:
 _PARTS = {"brow": "brows", "eyelids": "eyelids", "nose": "nose", "mouth": "mouth", "lip": "mouth"}
 
 
+def displacements(curves: Curves, span: Interval) -> np.ndarray:
+    """Return how far each region has moved from the onset to the apex of an interval: (R, 2) u, NaN where unknown."""
+    onset, apex = (int(np.abs(curves.frames - t).argmin()) for t in (span.onset, apex_of(span)))
+    return curves.shifts[apex] - curves.shifts[onset]
+
+
+def apex_of(span: Interval) -> int:
+    """Return the apex of an interval, its middle where unknown."""
+    return (span.onset + span.offset) // 2 if span.apex is None else span.apex
+
+
+def doubts(found: Analysis, span: Interval) -> list[str]:
+    """Return what speaks against taking a spotted interval for an expression, in words."""
+    curves = found.curves
+    inside = (curves.frames >= span.onset) & (curves.frames <= span.offset)
+    way = curves.shifts[inside] - curves.shifts[np.abs(curves.frames - span.onset).argmin()]
+    lengths = np.linalg.norm(way, axis=2).max(axis=0, initial=0.0)  # (R,) u
+    lids = np.array([span.kind == "ME" and "eyelids" in place_name(points) for points in curves.points])
+    margin = EDGE_S * found.video.fps
+    lines = []
+    if np.nanmax(lengths, initial=0.0) > LARGEST_U:
+        lines.append("moves further than a face can: a hand before it, or a tracking fault")
+    elif lids.any() and np.nanmax(lengths[~lids], initial=0.0) < BLINK_SHARE * np.nanmax(
+        lengths[lids], initial=0.0
+    ):
+        lines.append("little but the eyelids moves: perhaps a blink")
+    if any(gap.first - margin <= span.offset and gap.last + margin >= span.onset for gap in found.gaps):
+        lines.append("beside a gap or a cut")
+    return lines
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Tables and remarks
 
@@ -546,11 +580,12 @@ def spotted_table(found: Analysis) -> pd.DataFrame:
             "onset_s": round(span.onset / fps, 3),
             "offset_s": round(span.offset / fps, 3),
             "apex_s": None if span.apex is None else round(span.apex / fps, 3),
+            "doubts": "; ".join(doubts(found, span)),
         }
         for span in found.intervals
     ]
     table = pd.DataFrame(
-        rows or [{"video": found.video.uid}], columns=[*COLUMNS, "onset_s", "offset_s", "apex_s"]
+        rows or [{"video": found.video.uid}], columns=[*COLUMNS, "onset_s", "offset_s", "apex_s", "doubts"]
     )
     return table.astype(dict.fromkeys(("onset", "offset", "apex"), "Int64"))
 
@@ -584,6 +619,7 @@ def summary(found: Analysis) -> dict[str, Any]:
         "video": found.media["name"],
         "ME": sum(span.kind == "ME" for span in found.intervals),
         "MaE": sum(span.kind == "MaE" for span in found.intervals),
+        "doubtful": sum(bool(doubts(found, span)) for span in found.intervals),
         "seconds": round(found.seconds, 3),
         "fps": fps,
         "face_share": round(float(seen.mean()), 4),

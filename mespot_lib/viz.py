@@ -19,6 +19,8 @@ from mespot_lib.face import CROP_UNITS, EYES_BELOW_TOP_U, INNER_EYES_U, transfor
 from mespot_lib.features.regions import GROUPS, NAMES, REGIONS, region_boxes
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Video
+from mespot_lib.strips import caricature, strongest_movements
+from mespot_lib.user_video import Analysis, activity, apex_of, doubts
 
 KIND_COLOURS = {"ME": "#D55E00", "MaE": "#0072B2"}
 HIT, FALSE = "#009E73", "#7F7F7F"
@@ -380,3 +382,121 @@ def draw_comparison(ax: Axes, rows: Mapping[str, Mapping[str, float]], chance: f
     ax.set(ylabel="F1", ylim=(0, 1.08))
     ax.legend(ncols=4, loc="upper right", fontsize=8)
     return ax
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A video of one's own
+
+
+PART_COLOURS = {"brows": "#56B4E9", "eyelids": "#009E73", "nose": "#8C8C8C", "mouth": "#CC79A7"}
+MOVEMENT_COLOURS = ("#D55E00", "#0072B2", "#009E73")
+GAP_COLOURS = {
+    "no face": "#B5B5B5",
+    "missing": "#D9B44A",
+    "damaged": "#D9B44A",
+    "unread": "#B5B5B5",
+    "cut": "#A03030",
+}
+# Lines of the 68 landmarks: jaw, brows, nose, eyes and lips, the last three closed.
+FACE_LINES = (
+    *(tuple(range(first, last)) for first, last in ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36))),
+    *((*range(first, last), first) for first, last in ((36, 42), (42, 48), (48, 60), (60, 68))),
+)
+_SLOW_S = 3.0  # the median over so long is rest
+_MOST_POINTS = 1600  # of a curve; more cannot be told apart
+
+
+def draw_spotted(ax: Axes, found: Analysis, most_numbers: int = 60) -> Axes:
+    """Draw what was spotted, MaE above ME, numbered in order of time, and in a third row what was not seen.
+
+    What is doubtful is hatched.
+    """
+    fps, length = found.video.fps, found.video.length
+    least = length / fps / 300
+    rows = {"MaE": 0.0, "ME": -1.0, "not seen": -2.0}
+    for number, span in enumerate(found.intervals, start=1):
+        y = rows[span.kind]
+        sure = {"hatch": "/////", "alpha": 0.55} if doubts(found, span) else {}
+        _bar(ax, span, fps, least, y, facecolor=KIND_COLOURS[span.kind], edgecolor="white", lw=0, **sure)
+        if len(found.intervals) <= most_numbers:
+            middle = (span.onset + span.offset + 1) / 2 / fps
+            ax.text(middle, y + 0.42, str(number), ha="center", va="bottom", fontsize=7)
+    for gap in found.gaps:
+        place = Interval(gap.first, gap.last, "MaE")
+        _bar(ax, place, fps, least, rows["not seen"], facecolor=GAP_COLOURS[gap.reason], edgecolor="none")
+    ax.set_yticks(list(rows.values()), list(rows))
+    ax.set(xlim=(0, length / fps), ylim=(-2.6, 1.0))
+    ax.tick_params(axis="y", length=0)
+    reasons = [reason for reason in GAP_COLOURS if any(gap.reason == reason for gap in found.gaps)]
+    handles = [Patch(color=GAP_COLOURS[reason], label=reason) for reason in reasons]
+    if handles:
+        ax.legend(handles=handles, ncols=5, loc="lower right", bbox_to_anchor=(1, 1), fontsize=8)
+    return ax
+
+
+def draw_activity(ax: Axes, found: Analysis) -> Axes:
+    """Draw how far the parts of the face are from where they rest, u: of each part the region that is furthest."""
+    fps, curves = found.video.fps, found.curves
+    seconds = curves.frames / fps
+    shade_truth(ax, found.intervals, fps)
+    for part, length in activity(found).items():
+        ax.plot(*_envelope(seconds, length), color=PART_COLOURS[part], lw=0.9, label=part)
+    ax.set(xlim=(0, found.video.length / fps), xlabel="time, s", ylabel="displacement, u")
+    ax.set_ylim(bottom=0)
+    ax.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), fontsize=8)
+    return ax
+
+
+def draw_movement(ax: Axes, found: Analysis, span: Interval, margin_s: float = 0.5) -> Axes:
+    """Draw the displacement of the regions around an expression, from its onset; the strongest places named."""
+    fps, curves = found.video.fps, found.curves
+    first, last = span.onset - margin_s * fps, span.offset + margin_s * fps
+    near = np.flatnonzero((curves.frames >= first) & (curves.frames <= last))
+    rest = curves.shifts[np.abs(curves.frames - span.onset).argmin()]
+    lengths = np.linalg.norm(curves.shifts[near] - rest, axis=2)  # (n, R) u
+    seconds = curves.frames[near] / fps
+    shade_truth(ax, [span], fps)
+    ax.axvline(apex_of(span) / fps, color=KIND_COLOURS[span.kind], lw=0.9, ls=":")
+    ax.plot(seconds, lengths, color="#9A9A9A", lw=0.6, alpha=0.7)
+    for movement, colour in zip(strongest_movements(found, span), MOVEMENT_COLOURS, strict=False):
+        ax.plot(seconds, lengths[:, movement.row], color=colour, lw=1.7, label=movement.place)
+    ax.legend(loc="upper left", fontsize=8)
+    ax.set(xlabel="time, s", ylabel="from the onset, u", xlim=(max(0, first / fps), last / fps))
+    ax.set_ylim(0, max(1.0, 1.25 * float(np.nanmax(lengths, initial=0.0))))
+    return ax
+
+
+def draw_face_points(ax: Axes, landmarks: np.ndarray, colour: str, title: str = "", lw: float = 1.3) -> Axes:
+    """Draw landmarks (68, 2), y down, as the lines of a face: a picture of a face that shows nobody's."""
+    for line in FACE_LINES:
+        ax.plot(*landmarks[list(line)].T, color=colour, lw=lw, solid_capstyle="round")
+    ax.set_title(title, loc="center", fontsize=9)
+    ax.set_aspect("equal")
+    if not ax.yaxis_inverted():
+        ax.invert_yaxis()
+    ax.set_axis_off()
+    return ax
+
+
+def draw_caricature(
+    ax: Axes, found: Analysis, span: Interval, t: int, landmarks: np.ndarray, unit: float, alpha: float
+) -> Axes:
+    """Draw the face at position t, its motion since the onset `alpha` times as large, over the face at the onset.
+
+    landmarks : at the onset, (68, 2); unit : their length of 1 u
+    """
+    draw_face_points(ax, landmarks, "#B5B5B5", lw=1.0)
+    moved = caricature(found, span, t, landmarks, unit, alpha)
+    draw_face_points(ax, moved, KIND_COLOURS[span.kind])
+    return ax
+
+
+def _envelope(seconds: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a curve with no more points than can be seen, its peaks kept."""
+    each = -(-len(curve) // _MOST_POINTS)
+    if each <= 1:
+        return seconds, curve
+    whole = len(curve) // each * each
+    with np.errstate(invalid="ignore"):
+        highest = np.fmax.reduce(curve[:whole].reshape(-1, each), axis=1)
+    return seconds[:whole:each], highest
