@@ -11,11 +11,11 @@ from mespot_lib.manifest import DatasetError
 VIDEO = {"first_frame_no": 1, "last_frame_no": 900, "missing_frames": "400-410"}
 
 
-def fix(policy, onset, apex, offset, *, kind="MaE", expression="006_1_1", early_onsets=True, video=VIDEO):
+def fix(policy, onset, apex, offset, *, kind="MaE", expression="006_1_1", layout="samm_lv", video=VIDEO):
     """Return onset, apex, offset, fixes, excluded of one row."""
     cells = {"onset_raw": onset, "apex_raw": apex, "offset_raw": offset, "expr_id_raw": expression}
     event = {"type": kind, "provenance": "book.xlsx!sheet!7"} | encode_cells(cells)
-    fixed = fix_event(event, video, get_policy(policy), early_onsets=early_onsets)
+    fixed = fix_event(event, video, get_policy(policy), layout=layout)
     return tuple(fixed.get(name) for name in ("onset", "apex", "offset", "fixes", "excluded"))
 
 
@@ -112,13 +112,42 @@ def test_rows_that_are_no_interval_are_excluded_with_the_reason(policy, numbers,
 
 def test_early_onsets_concern_macro_expressions_of_the_layout_that_has_them():
     assert fix("slswin", 1, 5, 60, kind="ME")[4] == ""
-    assert fix("slswin", 1, 5, 60, early_onsets=False)[4] == ""
+    assert fix("slswin", 1, 5, 60, layout="casme2")[4] == ""
 
 
 def test_lgsnet_skips_its_list_and_long_rows():
     assert fix("lgsnet", 20, 30, 60, expression="020_6_5")[4] == "on the skip list of lgsnet"
     assert fix("lgsnet", 20, 30, 821)[4] == "longer than 800 frames"
     assert fix("lgsnet", 20, 30, 820)[4] == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "reason"),
+    [
+        ("ME", 15, ""),
+        ("ME", 16, "longer than 15 frames"),
+        ("MaE", 120, ""),
+        ("MaE", 121, "longer than 120 frames"),
+    ],
+)
+def test_lgsnet_has_limits_of_its_own_for_casme3(kind, length, reason):
+    assert fix("lgsnet", 20, 25, 20 + length, kind=kind, layout="casme3_a")[4] == reason
+    for policy in set(POLICIES) - {"lgsnet"}:
+        assert fix(policy, 20, 25, 20 + length, kind=kind, layout="casme3_a")[4] == ""
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_without_an_apex_a_missing_offset_stays_missing(policy):
+    assert fix(policy, 20, None, 0, layout="smic_e")[2:] == (0, "offset0:kept", "no_offset")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_onset_of_0_is_before_the_first_frame_where_numbers_do_not_begin_at_1(policy):
+    video = {"first_frame_no": 559_700, "last_frame_no": 560_290, "missing_frames": None}
+    done, onset = ("clamp", 559_700) if policy == "strict" else (None, 0)
+    token = f"onset_before_first->{done}" if done else "onset_before_first:kept"
+    fixed = fix(policy, 0, None, 559_760, kind="ME", layout="smic_e", video=video)
+    assert fixed == (onset, None, 559_760, token, "")
 
 
 def test_minus_one_and_empty_are_missing_too():
@@ -185,7 +214,7 @@ frame_cells = st.one_of(st.none(), st.integers(-2, 1000), st.floats(-2, 1000, al
 
 @given(st.sampled_from(sorted(POLICIES)), frame_cells, frame_cells, frame_cells, st.booleans())
 def test_whatever_stands_in_the_row_it_is_an_interval_or_excluded(policy, onset, apex, offset, early):
-    a, _, b, fixes, excluded = fix(policy, onset, apex, offset, early_onsets=early)
+    a, _, b, fixes, excluded = fix(policy, onset, apex, offset, layout="samm_lv" if early else "casme2")
     if not excluded:
         assert 0 <= a <= b
         changed = [name for name, raw, new in (("onset", onset, a), ("offset", offset, b)) if raw != new]

@@ -19,6 +19,8 @@ PRESETS = (
     SyntheticConfig.hard(),
     SyntheticConfig.natural_rate(),
     SyntheticConfig.amplitude_sweep(2.0),
+    SyntheticConfig.smic_e(),
+    SyntheticConfig.fourdme(),
 )
 
 
@@ -95,3 +97,13 @@ def test_too_many_expressions_for_the_length_are_refused():
     config = replace(SyntheticConfig.casme2(), seconds_per_video=6.0, mae_per_min=60.0)
     with pytest.raises(ValueError, match="too short"):
         event_counts(config)
+
+
+@pytest.mark.parametrize("name", ["smic_e", "fourdme"])
+def test_sets_of_micro_expressions_have_no_others(name):
+    config = getattr(SyntheticConfig, name)()
+    videos = [video for subject in event_counts(config) for video in subject]
+    assert total(config, "MaE") == 0
+    assert total(config, "ME") == 15
+    assert max(video["ME"] for video in videos) <= 3  # what a row of SMIC-E has room for
+    assert sum(video["ME"] > 0 for video in videos) >= 9

@@ -302,7 +302,6 @@ def build_manifest(
     frame_no_base: str = "rel1",
     gt_available: bool = True,
     split: str = "loso",
-    early_onsets: bool = False,
 ) -> Manifest:
     """Return the manifest of what a reader found: fixes applied, positions resolved, rules checked.
 
@@ -311,7 +310,6 @@ def build_manifest(
     fps, frame_no_base : of all videos but those whose own columns say otherwise.
     frame_no_base : "rel1" numbers count from 1, "rel0" from 0, "absolute" they go on from one recording to the next.
     gt_available : whether annotations exist at all. split : "loso", "unseen" or "user".
-    early_onsets : whether the policy's rule on macro-expressions that began before the recording applies.
 
     Raises
     ------
@@ -320,11 +318,9 @@ def build_manifest(
     """
     synthetic = is_synthetic(findings.root)
     _refuse_unused(findings)
-    events = _events(findings, policy, early_onsets)
+    events = _events(findings, policy, layout)
     labelled = {event["video_uid"] for event in events}
-    for video in findings.videos:
-        if gt_available and video["video_uid"] not in labelled:
-            findings.remark(video["rel_path"], "folder_without_rows", video["video_uid"])
+    _remark_unpaired(findings, events if gt_available else None)
     facts = _facts(layout, synthetic)
     shared = {
         "dataset": name,
@@ -385,7 +381,23 @@ def _refuse_unused(findings: Findings) -> None:
         raise DatasetError(f"{findings.root}: aliases names {unused[0]!r}, which is not there")
 
 
-def _events(findings: Findings, policy: FixPolicy, early_onsets: bool) -> list[dict[str, Any]]:
+def _remark_unpaired(findings: Findings, events: Iterable[Mapping[str, Any]] | None) -> None:
+    """Remark on videos without rows and on rows without a video; `events` is None where nothing is annotated."""
+    if events is None:
+        return
+    places: dict[str, list[str]] = {}
+    for event in events:
+        places.setdefault(event["video_uid"], []).append(event["provenance"])
+    for video in findings.videos:
+        if video["video_uid"] not in places:
+            findings.remark(video["rel_path"], "folder_without_rows", video["video_uid"])
+    known = {video["video_uid"] for video in findings.videos}
+    for uid, rows in places.items():
+        if uid not in known:
+            findings.remark(rows[0], "rows_without_folder", uid, before=f"{len(rows)} rows")
+
+
+def _events(findings: Findings, policy: FixPolicy, layout: str) -> list[dict[str, Any]]:
     videos = {video["video_uid"]: video for video in findings.videos}
     numbers: dict[str, int] = {}
     events = []
@@ -393,7 +405,7 @@ def _events(findings: Findings, policy: FixPolicy, early_onsets: bool) -> list[d
         uid = label["video_uid"]
         video = videos.get(uid)
         numbers[uid] = numbers.get(uid, 0) + 1
-        fixed = fix_event(label, video, policy, early_onsets=early_onsets)
+        fixed = fix_event(label, video, policy, layout=layout)
         known = {"event_uid": f"{uid}#{numbers[uid]}", "has_media": video is not None}
         events.append(label | known | fixed | _positions(fixed, video))
     exclude_repeated(events, policy)

@@ -12,8 +12,11 @@ depend on it. A policy is the whole list of such decisions under one name:
 | lgsnet            | apex + 20      | null         | keep              | exclude          | LGSNet                 |
 | strict            | apex           | null         | 0 or 1: exclude   | clamp            | this project           |
 
-"Missing" is 0, -1 or an empty cell; an empty apex stays empty without remark. The column "MaE that begin at" concerns
-SAMM-LV, where macro-expressions that began before the recording carry onset 0 (workbooks V1, V2) or 1 (V3).
+"Missing" is 0, -1 or an empty cell; an empty apex stays empty without remark, and an offset stays missing where there
+is no apex to take (SMIC-E, part C of CAS(ME)^3). The column "MaE that begin at" concerns SAMM-LV, where
+macro-expressions that began before the recording carry onset 0 (workbooks V1, V2) or 1 (V3). The limits of lgsnet on
+the length are its own for each dataset. In datasets whose frame numbers do not begin at 1, an onset of 0 or 1 is one
+before the first frame.
 
 Every repair is a token `field + fault + what was done` in the column `fixes` (`offset0->apex`, `apex_outside:kept`);
 a row that cannot be used keeps its place and says why in `excluded`. In every policy a row is excluded that has no
@@ -22,12 +25,13 @@ repeats an earlier row.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mespot_lib.datasets.workbook import CELLS
 from mespot_lib.manifest import DatasetError, ranges_from_text
 
+EARLY_ONSET_LAYOUT = "samm_lv"
 _LARGEST_FRAME_NO = 10**9
 
 
@@ -35,9 +39,10 @@ _LARGEST_FRAME_NO = 10**9
 class FixPolicy:
     """One named set of decisions; see the table of the module.
 
-    offset_missing, apex_missing : what replaces them. early_onsets : MaE with one of these onsets are excluded.
+    offset_missing, apex_missing : what replaces them.
+    early_onsets : MaE of `EARLY_ONSET_LAYOUT` with one of these onsets are excluded.
     beyond : what happens to events that leave the video. text : what a text does where a frame number belongs.
-    longest : longer events are excluded (frames). skip : expression ids that are excluded.
+    longest : layout -> kind -> frames; longer events are excluded. skip : expression ids that are excluded.
     raise_offset : an offset that does not come after the apex counts as missing.
     keep_repeated : rows that repeat an earlier one stay in use.
     samm_release : SAMM-LV workbook the policy was published with, taken if present.
@@ -49,7 +54,7 @@ class FixPolicy:
     early_onsets: tuple[int, ...] = ()
     beyond: Literal["keep", "clamp", "exclude"] = "keep"
     text: Literal["error", "exclude"] = "error"
-    longest: int | None = None
+    longest: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     skip: tuple[str, ...] = ()
     raise_offset: bool = False
     keep_repeated: bool = False
@@ -68,7 +73,7 @@ POLICIES = {
             "apex+20",
             "null",
             beyond="exclude",
-            longest=800,
+            longest={"samm_lv": {"ME": 800, "MaE": 800}, "casme3_a": {"ME": 15, "MaE": 120}},
             skip=("020_6_5", "036_7_4", "012_4_1"),  # named in its label reader
             raise_offset=True,
         ),
@@ -85,7 +90,7 @@ def get_policy(name: str) -> FixPolicy:
 
 
 def fix_event(
-    event: Mapping[str, Any], video: Mapping[str, Any] | None, policy: FixPolicy, *, early_onsets: bool
+    event: Mapping[str, Any], video: Mapping[str, Any] | None, policy: FixPolicy, *, layout: str
 ) -> dict[str, Any]:
     """Return `onset, apex, offset, fixes, excluded` of one annotated row.
 
@@ -93,7 +98,7 @@ def fix_event(
     ----------
     event : a row of the events table with its raw cells, `type` and `provenance`.
     video : its row of the videos table, None if it has no media (its range cannot be checked then).
-    early_onsets : whether the layout is one where `policy.early_onsets` applies.
+    layout : name of the layout; some decisions of a policy concern one alone.
 
     Raises
     ------
@@ -109,7 +114,7 @@ def fix_event(
         return {"excluded": f"text_cell: {error}"}
     offset = _fix_offset(apex, offset, policy, fixes)
     apex = _fix_apex(onset, apex, offset, policy, fixes)
-    excluded = _reason_to_exclude(event, onset, offset, policy, early_onsets)
+    excluded = _reason_to_exclude(event, onset, offset, policy, layout)
     if not excluded and video is not None:
         onset, apex, offset, excluded = _fix_range(onset, apex, offset, video, policy, fixes)
     if (
@@ -191,7 +196,7 @@ def _fix_apex(
 
 
 def _reason_to_exclude(
-    event: Mapping[str, Any], onset: int | None, offset: int | None, policy: FixPolicy, early_onsets: bool
+    event: Mapping[str, Any], onset: int | None, offset: int | None, policy: FixPolicy, layout: str
 ) -> str:
     if onset is None or onset < 0:
         return "no_onset"
@@ -199,12 +204,13 @@ def _reason_to_exclude(
         return "no_offset"
     if offset < onset:
         return "offset_before_onset"
-    if early_onsets and event["type"] == "MaE" and onset in policy.early_onsets:
+    if layout == EARLY_ONSET_LAYOUT and event["type"] == "MaE" and onset in policy.early_onsets:
         return f"began_before_recording (onset {onset})"
     if event["expr_id_raw"] in policy.skip:
         return f"on the skip list of {policy.name}"
-    if policy.longest is not None and offset - onset > policy.longest:
-        return f"longer than {policy.longest} frames"
+    longest = policy.longest.get(layout, {}).get(event["type"])
+    if longest is not None and offset - onset > longest:
+        return f"longer than {longest} frames"
     return ""
 
 

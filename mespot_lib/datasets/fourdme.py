@@ -178,7 +178,7 @@ def _known_uid(findings: Findings, place: str, uid: str, folders: Mapping[str, s
     known = folders.get(_spelling(uid), uid)
     if known != uid:
         before, after = (text.partition("/")[2] for text in (uid, known))
-        findings.remark(place, "id_spelling->folder", before=before, after=after)
+        findings.remark(place, "id_spelling->folder", known, before=before, after=after)
     return known
 
 

@@ -103,7 +103,6 @@ def read(
         subset=MEDIA,
         release=found[0] if found else path.stem,
         sheets=[sheet],
-        early_onsets=True,
     )
 
 

@@ -180,15 +180,15 @@ def _media_folder(root: Path, camera: str) -> Path:
 
 
 def _workbook(root: Path, media: Path, camera: str) -> Path:
-    """Return the workbook that lies nearest above the clips."""
+    """Return the workbook that lies above the clips, the nearest first."""
     name = f"SMIC-{camera}-E_annotation"
-    pattern = rf"smic[-_]{camera}[-_]e_annotation.*\.xlsx"
-    holders = [folder for folder in (media, *media.parents) if folder.is_relative_to(root)]
-    for folder in holders:
-        if any(re.fullmatch(pattern, entry.name, re.IGNORECASE) for entry in folder.iterdir()):
-            return find_workbook(folder, [f"{name}.xlsx", f"{name}_2019.xlsx"], pattern)
-    usual = next((folder for folder in holders if folder.name == f"{camera}_long"), root)
-    return find_workbook(usual, [f"{name}.xlsx"], pattern)
+    above = [folder for folder in (media, *media.parents) if folder.is_relative_to(root)]
+    return find_workbook(
+        root,
+        [f"{name}.xlsx", f"{name}_2019.xlsx"],
+        rf"smic[-_]{camera}[-_]e_annotation.*\.xlsx",
+        [folder.relative_to(root).as_posix() for folder in above],
+    )
 
 
 def _mapping_file(root: Path) -> Mapping[str, Any]:
@@ -244,11 +244,12 @@ def _find_videos(
                 findings.remark(source, "folder_ignored")
                 continue
             owner = _subject(match)
-            _remark_spelling(findings, source, clip)
+            uid = f"{name}/{owner}/{clip.lower()}"
+            _remark_spelling(findings, source, uid, clip)
             if owner != subject.lower():
-                findings.remark(source, "folder_of_other_subject", before=subject, after=owner)
+                findings.remark(source, "folder_of_other_subject", uid, before=subject, after=owner)
             findings.add_video(
-                f"{name}/{owner}/{clip.lower()}",
+                uid,
                 media / subject / folder,
                 subject_id=owner,
                 video_id=clip.lower(),
@@ -261,10 +262,10 @@ def _subject(match: re.Match[str]) -> str:
     return f"s{int(match['subject']):02d}"
 
 
-def _remark_spelling(findings: Findings, source: str, clip: str) -> None:
+def _remark_spelling(findings: Findings, source: str, uid: str, clip: str) -> None:
     """Clips are told apart whatever their case; what is not in lower case is remarked on."""
     if clip != clip.lower():
-        findings.remark(source, "id_case->lower", before=clip, after=clip.lower())
+        findings.remark(source, "id_case->lower", uid, before=clip, after=clip.lower())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -287,8 +288,8 @@ def _read_labels(
             _pass_over(findings, place, cells)
             continue
         _check_subject(cells.get("Subject"), match, place)
-        _remark_spelling(findings, place, match[0])
         uid = f"{name}/{_subject(match)}/{match[0].lower()}"
+        _remark_spelling(findings, place, uid, match[0])
         _check_first(findings, place, uid, cells.get("FirstF"), firsts.get(uid))
         for occurrence, event in _events(cells):
             emotion = EMOTIONS.get((match.groupdict().get("emotion") or "").lower())
