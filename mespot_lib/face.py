@@ -90,11 +90,13 @@ class Face:
     box : x, y, width, height in px; of the cascade, or around the landmarks
     landmarks : (68, 2) float32 px
     backend : the back-end that found it
+    sure : False where the cascade has not found both eyes in the box: now and then that is no face
     """
 
     box: tuple[float, float, float, float]
     landmarks: np.ndarray
     backend: Literal["mediapipe", "cascade"]
+    sure: bool = True
 
 
 def available_backend() -> Literal["mediapipe", "cascade"]:
@@ -113,9 +115,9 @@ def detect_faces(
     """Return the faces in an image, the largest first.
 
     image : (H, W) grey or (H, W, 3) blue, green, red, uint8
-    smallest : width of the smallest face that the cascade looks for first, as a part of the image's shorter side; larger
-        is faster. If there is none, an image of more than 360 px is searched for smaller ones, unless `smallest` is
-        larger than usual.
+    smallest : width of the smallest face that the cascade looks for, as a part of the image's shorter side; larger is
+        faster. At its usual value an image of more than 360 px without a face is searched again for smaller ones,
+        which takes many times as long.
 
     Raises
     ------
@@ -265,7 +267,10 @@ def _cascade_faces(image: np.ndarray, smallest: float) -> list[Face]:
     candidates = [(box, _eye_centres(grey, box)) for box in _face_boxes(grey, smallest)]
     # What has eyes is a face; only then does size count, because some patterns pass for a large face.
     candidates.sort(key=lambda candidate: (candidate[1] is not None, candidate[0][2]), reverse=True)
-    return [Face(tuple(box.tolist()), _mean_face_at(box, eyes), "cascade") for box, eyes in candidates]
+    return [
+        Face(tuple(box.tolist()), _mean_face_at(box, eyes), "cascade", eyes is not None)
+        for box, eyes in candidates
+    ]
 
 
 def _face_boxes(grey: np.ndarray, smallest: float = _SMALLEST_FACE) -> list[np.ndarray]:

@@ -1,16 +1,17 @@
-"""One face followed through a stream of frames: where its landmarks are in every frame, and where it cannot be followed.
+"""One face followed through a stream of frames: its landmarks in every frame, and where it is lost.
 
     detection        at the beginning, and about every second near the last place
-    in between       points on the face are followed from frame to frame (Lucas-Kanade, there and back), and a similarity
-                     fitted to them, in which moving brows and lips count little, carries the landmarks along
+    in between       points on the face are followed from frame to frame (Lucas-Kanade, there and back), and a
+                     similarity fitted to them, in which moving brows and lips count little, carries the landmarks on
     next detection   what it says otherwise is blended in over the second that follows, so that nothing jumps
 
 A *scene* is a stretch in which the face is followed without a break. Motion can be measured within a scene only: between
 two of them the camera was cut, or the face was gone.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import cv2
@@ -21,21 +22,38 @@ from mespot_lib.frames import Frame
 
 Choice = int | Literal["largest"]
 
-# All lengths in face units u. Where the skin is near bone, or at least has texture: brow to upper lip, no jaw.
+# Lengths in face units u, which make them hold for faces of any size.
+
+# Points are followed between brows and upper lip, but not where the gaze goes.
 _FOLLOWED = (*range(17, 48), 48, 54)
-_POINTS, _FEWEST = 80, 16
-_FACE_PX_PER_U = 0.75  # faces are followed at this size at most; 256 px faces have 1
+_EYES = (range(36, 42), range(42, 48))
+_GAZE_U = 19.0  # radius around the middle of an eye, whose corners are 26 u away
+_POINTS = 80
+_TEXTURE, _APART_U = 0.004, 7.0  # of the strongest corner; between points
+_FACE_PX_PER_U = 0.75  # larger faces are made smaller to be followed; a 256 px face has 1
 _THERE_AND_BACK_U = 1.0
-_OUTLIER_U = 1.5  # residual beyond which a point has no say
-_SAME_FACE_U = (
-    64.0  # a face found nearer than the distance of the inner eye corners is the one that is followed
-)
-_FORGOTTEN_S = 3.0  # without being seen by the detector
-_SEARCH_S = 0.2  # between two looks for a face that is gone
-_LEAST_GAIN = 0.2  # of a detection, when many have been averaged
-_CUT, _PERHAPS_CUT = 0.6, 0.9  # likeness of successive thumbnails
-_SAME_LOOK = 0.5  # likeness of the face in successive frames
+_OUTLIER_U = 0.6  # off the course of the head: such a point has no say
+
+# A face is lost when fewer points than this, or than this part of them, come back, or it suddenly looks different.
+_FEWEST, _RETURNING = 12, 0.4
+_SAME_LOOK = 0.5  # correlation of the face in successive frames
+_SAME_FACE_U = 64.0  # between the place where a face is expected and the face that is taken for it
+_FORGOTTEN_S = 3.0  # followed without being seen by the detector; waited for while other faces are there
+
+# Looking for a face: often for a large one, rarely for a small one, which takes ten times as long.
+_LOOK_S, _THOROUGH_S = 0.25, 3.0
+_LARGE_FACE = 0.15  # of the shorter side of the image
+_LOOKS_WHEN_UNSURE = 3  # in succession
+
+_SLOW_U, _SCATTER_U = 0.25, 8.0  # correction per detection, and scatter of detectors
+
+# Differences of successive thumbnails (1 - correlation). Between frames of a face that turns quickly, 0.05; a cut from
+# one take to the next before the same background, 0.15 to 0.5.
+_CUT, _CUT_IF_SUDDEN, _CUT_IF_LOST = 0.4, 0.15, 0.04
+_SUDDEN = 6.0  # times the largest of the last differences
+_RECENT = 6
 _THUMBNAIL, _PATCH = (32, 24), 32  # px
+_SHADE = 2.0  # grey levels; less than that is no structure
 
 
 class Tracked(NamedTuple):
@@ -95,77 +113,153 @@ def track_face(
 
 @dataclass
 class _Track:
-    """A face that is followed. t and grey: the last frame; points (P, 2) px in it."""
+    """A face that is followed.
+
+    t, grey : the last frame; points (P, 2) px and landmarks (68, 2) px in it
+    anchors, base : where the same points and landmarks were in the frame that motion is measured from. Over up to a
+        second a moving brow leaves the head's course far enough to be told from it, which from frame to frame it does
+        not, least of all at 200 frames per second.
+    drift : (68, 2) px per frame, added to `base` until position `drifts_to`
+    seen_at, looked_at : when the detector saw the face last, and when it looked
+    """
 
     t: int
     grey: np.ndarray
     landmarks: np.ndarray
     points: np.ndarray
-    seen_at: int  # by the detector
-    looked_at: int  # whether the detector saw it or not
-    detections: int = 1
-    drift: np.ndarray = field(default_factory=lambda: np.zeros((68, 2)))  # px per frame, until `drifts_to`
-    drifts_to: int = -1
+    anchors: np.ndarray
+    base: np.ndarray
+    seen_at: int
+    looked_at: int
+    drift: np.ndarray
+    drifts_to: int
+
+
+def _begin(t: int, grey: np.ndarray, landmarks: np.ndarray) -> _Track:
+    landmarks = landmarks.astype(np.float64)
+    points = _points(grey, landmarks)
+    return _Track(t, grey, landmarks, points, points, landmarks, t, t, np.zeros((68, 2)), t)
+
+
+def _anchor(track: _Track) -> None:
+    """Measure motion from the last frame on."""
+    track.points = track.anchors = _points(track.grey, track.landmarks)
+    track.base = track.landmarks
 
 
 def _followed(
     frames: Iterable[Frame], fps: float, backend: face.Backend, redetect_s: float, choose: Choice
 ) -> Iterator[Tracked]:
     track: _Track | None = None
+    search = _Search(choose, backend, fps)
+    watch = _Watch()
     scene, begun = 0, False
-    looked_at, thumbnail = -np.inf, None
     for t, image in frames:
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        before, thumbnail = thumbnail, _thumbnail(grey)
-        likeness = 1.0 if before is None else _likeness(before, thumbnail)
-        residual = np.nan
-        cut = likeness < _CUT
-        if track is not None and not cut:
-            residual = _follow(track, t, grey)
-            if np.isnan(residual):
-                cut, track = likeness < _PERHAPS_CUT, None
-                looked_at = -np.inf
+        grey = _grey(image)
+        change = watch.change(grey)
+        residual = np.nan if track is None else _follow(track, t, grey)
+        cut = watch.is_cut(change, lost=track is not None and np.isnan(residual))
+        if track is not None and (cut or np.isnan(residual)):
+            search.lost(track)
+            track = None
         if cut:
-            track, looked_at = None, -np.inf
+            search.cut()
             scene += begun
+            begun = False
         if track is not None and t - track.looked_at >= redetect_s * fps:
-            track = _confirmed(track, image, fps, backend, redetect_s)
-        if track is None and t - looked_at >= _SEARCH_S * fps:
-            looked_at = t
-            found = _chosen(face.detect_faces(image, backend), choose)
+            followed, track = track, _confirmed(track, image, fps, backend, redetect_s)
+            if track is None:
+                search.lost(followed)
+        if track is None:
+            residual = np.nan
+            found = search.look(t, image)
             if found is not None:
-                scene += begun and not cut
+                track = _begin(t, grey, found)
+                scene += begun
                 begun = True
-                track = _Track(t, grey, found.astype(np.float64), _points(grey, found), t, t)
-                residual = np.nan
-        known = track is not None
-        yield Tracked(t, image, track.landmarks.astype(np.float32) if known else None, scene, residual, cut)
+        landmarks = None if track is None else track.landmarks.astype(np.float32)
+        yield Tracked(t, image, landmarks, scene, residual, cut)
 
 
-def _chosen(faces: list[face.Face], choose: Choice) -> np.ndarray | None:
-    if choose == "largest":
-        return faces[0].landmarks if faces else None
-    ordered = sorted(faces, key=lambda one: one.box[0] + one.box[2] / 2)
-    return ordered[choose - 1].landmarks if choose <= len(ordered) else None
+@dataclass
+class _Search:
+    """What is known while no face is followed. last, crowded: the face lost, and whether there were others."""
+
+    choose: Choice
+    backend: face.Backend
+    fps: float
+    last: np.ndarray | None = None
+    lost_at: float = -np.inf
+    crowded: bool = False
+    looked_at: float = -np.inf
+    thorough_at: float = -np.inf
+    unsure: np.ndarray | None = None
+    looks: int = 0
+
+    def lost(self, track: _Track) -> None:
+        self.last, self.lost_at = track.landmarks, track.t
+        self.looked_at, self.looks = -np.inf, 0
+
+    def cut(self) -> None:
+        self.last, self.looked_at, self.looks = None, -np.inf, 0
+
+    def look(self, t: int, image: np.ndarray) -> np.ndarray | None:
+        """Return the landmarks of the face to follow, None if there is none or it is not the time to look."""
+        if t - self.looked_at < _LOOK_S * self.fps:
+            return None
+        self.looked_at = t
+        settings = {"smallest": _LARGE_FACE}
+        if t - self.thorough_at >= _THOROUGH_S * self.fps:
+            self.thorough_at, settings = t, {}
+        faces = face.detect_faces(image, self.backend, **settings)
+        found = self._chosen(t, faces)
+        if found is None or not self._believed(found):
+            return None
+        self.crowded, self.looks = len(faces) > 1, 0
+        return found.landmarks
+
+    def _chosen(self, t: int, faces: list[face.Face]) -> face.Face | None:
+        if self.last is not None and self.crowded:
+            same = _nearest(faces, self.last, 2 * _SAME_FACE_U)
+            if same is not None or t - self.lost_at < _FORGOTTEN_S * self.fps:
+                return same
+        if self.choose == "largest":
+            return faces[0] if faces else None
+        ordered = sorted(faces, key=lambda one: one.box[0] + one.box[2] / 2)
+        return ordered[self.choose - 1] if self.choose <= len(ordered) else None
+
+    def _believed(self, found: face.Face) -> bool:
+        """Tell whether it is a face: at once where the detector is sure, else when it is found again in its place."""
+        again = self.looks and _nearest([found], self.unsure, _SAME_FACE_U) is not None
+        self.unsure, self.looks = found.landmarks, self.looks + 1 if again else 1
+        return found.sure or self.looks >= _LOOKS_WHEN_UNSURE
+
+
+def _nearest(faces: list[face.Face], landmarks: np.ndarray, reach_u: float) -> face.Face | None:
+    """Return the face nearest to where landmarks are, None if it is out of reach."""
+    reach = reach_u * face.px_per_u(landmarks)
+    distances = [np.linalg.norm(_middle(one.landmarks) - _middle(landmarks)) for one in faces]
+    return faces[int(np.argmin(distances))] if faces and min(distances) < reach else None
 
 
 def _follow(track: _Track, t: int, grey: np.ndarray) -> float:
     """Carry the track on to a frame and return the residual in px; NaN, and the track unchanged, if it is lost."""
     unit = float(face.px_per_u(track.landmarks))
-    start, end = _flow(track.grey, grey, track.points, track.landmarks, unit)
-    if len(start) < _FEWEST:
+    points, kept = _flow(track.grey, grey, track.points, track.landmarks, unit)
+    if kept.sum() < max(_FEWEST, _RETURNING * len(kept)):
         return np.nan
-    matrix, residual = fit_similarity(start, end, _OUTLIER_U * unit)
-    moved = track.landmarks @ matrix[:, :2].T + matrix[:, 2]
-    if not _plausible(matrix, moved, grey.shape):
+    points, anchors = points[kept], track.anchors[kept]
+    base = track.base + (min(t, track.drifts_to) - min(track.t, track.drifts_to)) * track.drift
+    matrix, residual = fit_similarity(anchors, points, _OUTLIER_U * unit)
+    moved = base @ matrix[:, :2].T + matrix[:, 2]
+    if not _plausible(track.landmarks, moved, grey.shape):
         return np.nan
     if _likeness(_patch(track.grey, track.landmarks), _patch(grey, moved)) < _SAME_LOOK:
         return np.nan
-    steps = min(t, track.drifts_to) - min(track.t, track.drifts_to)
-    track.t, track.grey, track.points = t, grey, end
-    track.landmarks = moved + steps * track.drift
-    if len(end) < _POINTS // 2:
-        track.points = _points(grey, track.landmarks)
+    track.t, track.grey, track.landmarks = t, grey, moved
+    track.points, track.anchors, track.base = points, anchors, base
+    if len(points) < _POINTS // 2:
+        _anchor(track)
     return residual
 
 
@@ -175,15 +269,27 @@ def _confirmed(
     """Look for the face near its place, and turn towards what is found; None if it has not been seen for long."""
     track.looked_at = track.t
     found = _detected_near(image, track.landmarks, backend)
-    if found is None:
-        return track if track.t - track.seen_at < _FORGOTTEN_S * fps else None
-    track.seen_at = track.t
-    track.detections += 1
-    frames = max(1, round(redetect_s * fps))
-    track.drift = (found - track.landmarks) * max(1 / track.detections, _LEAST_GAIN) / frames
-    track.drifts_to = track.t + frames
-    track.points = _points(track.grey, track.landmarks)
+    if found is None and track.t - track.seen_at >= _FORGOTTEN_S * fps:
+        return None
+    _anchor(track)
+    if found is not None:
+        track.seen_at = track.t
+        frames = max(1, round(redetect_s * fps))
+        track.drift = _correction(track.landmarks, found) / frames
+        track.drifts_to = track.t + frames
     return track
+
+
+def _correction(followed: np.ndarray, detected: np.ndarray) -> np.ndarray:
+    """Return by how much (68, 2) px the landmarks are to move until the next detection.
+
+    Followed points drift less than detections scatter, so what is within the scatter hardly counts: moving landmarks
+    over still skin looks like motion of the skin.
+    """
+    difference = detected - followed
+    distance_u = float(np.sqrt((difference**2).sum(axis=1).mean()) / face.px_per_u(followed))
+    move_u = max(min(distance_u, _SLOW_U), distance_u - _SCATTER_U)
+    return difference * (move_u / max(distance_u, 1e-9))
 
 
 def _detected_near(image: np.ndarray, landmarks: np.ndarray, backend: face.Backend) -> np.ndarray | None:
@@ -193,29 +299,27 @@ def _detected_near(image: np.ndarray, landmarks: np.ndarray, backend: face.Backe
     region = np.ascontiguousarray(image[corner[1] : end[1], corner[0] : end[0]])
     if min(region.shape[:2]) < 20:
         return None
-    unit = face.px_per_u(landmarks)
-    faces = [found.landmarks + corner for found in face.detect_faces(region, backend, smallest=0.35)]
-    distances = [np.linalg.norm(_middle(found) - _middle(landmarks)) / unit for found in faces]
-    best = int(np.argmin(distances)) if faces else -1
-    return faces[best] if faces and distances[best] < _SAME_FACE_U else None
+    found = _nearest(face.detect_faces(region, backend, smallest=0.35), landmarks - corner, _SAME_FACE_U)
+    return None if found is None else found.landmarks + corner
 
 
 def _middle(landmarks: np.ndarray) -> np.ndarray:
     return landmarks[[39, 42]].mean(axis=0)
 
 
-def _plausible(matrix: np.ndarray, landmarks: np.ndarray, shape: tuple[int, ...]) -> bool:
+def _plausible(before: np.ndarray, after: np.ndarray, shape: tuple[int, ...]) -> bool:
     """Tell whether a face can move so between frames, and is still in the image."""
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    x, y = _middle(landmarks)
-    return 0.8 < scale < 1.25 and 0 <= x < shape[1] and 0 <= y < shape[0]
+    growth = face.px_per_u(after) / face.px_per_u(before)
+    x, y = _middle(after)
+    return 0.8 < growth < 1.25 and 0 <= x < shape[1] and 0 <= y < shape[0]
 
 
 # --- points ---------------------------------------------------------------------------------------------------------
 
 
 def _points(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Return points (P, 2) float32 px with texture, between brows and upper lip."""
+    """Return points (P, 2) float32 px with texture, between brows and upper lip but not where the gaze goes."""
+    unit = float(face.px_per_u(landmarks))
     hull = cv2.convexHull(landmarks[list(_FOLLOWED)].astype(np.float32)).astype(np.int32)
     x, y, width, height = cv2.boundingRect(hull)
     x, y = max(x, 0), max(y, 0)
@@ -224,23 +328,29 @@ def _points(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         return np.empty((0, 2), np.float32)
     mask = np.zeros(region.shape, np.uint8)
     cv2.fillConvexPoly(mask, hull - np.int32((x, y)), 255)
-    apart = max(2.0, 5.0 * float(face.px_per_u(landmarks)))
-    found = cv2.goodFeaturesToTrack(region, _POINTS, 0.01, apart, mask=mask, blockSize=5)
+    for eye in _EYES:
+        x_eye, y_eye = np.rint(landmarks[list(eye)].mean(axis=0) - (x, y)).astype(int).tolist()
+        cv2.circle(mask, (x_eye, y_eye), round(_GAZE_U * unit), 0, -1)
+    found = cv2.goodFeaturesToTrack(
+        region, _POINTS, _TEXTURE, max(2.0, _APART_U * unit), mask=mask, blockSize=5
+    )
     return np.empty((0, 2), np.float32) if found is None else found[:, 0] + np.float32((x, y))
 
 
 def _flow(
     first: np.ndarray, second: np.ndarray, points: np.ndarray, landmarks: np.ndarray, unit: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Follow points (P, 2) px from one frame to the next and back; return those that come back: start, end (Q, 2) px."""
+    """Follow points (P, 2) px from one frame to the next: where they are, (P, 2) px, and which come back, (P,) bool."""
+    lost = points, np.zeros(len(points), dtype=bool)
     if not len(points):
-        return points, points
+        return lost
     scale = min(1.0, _FACE_PX_PER_U / unit)
     corner = np.maximum(landmarks.min(axis=0) - 40 * unit, 0).astype(int)
     end = np.ceil(landmarks.max(axis=0) + 40 * unit).astype(int)
     crops = [image[corner[1] : end[1], corner[0] : end[0]] for image in (first, second)]
     if min(crops[0].shape) * scale < 32:
-        return points[:0], points[:0]
+        return lost
+    crops[1] = _lit_alike(*crops)
     if scale < 1:
         crops = [cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for crop in crops]
     settings = {"winSize": (15, 15), "maxLevel": 3, "criteria": (3, 20, 0.01)}
@@ -248,39 +358,66 @@ def _flow(
     there, good, _ = cv2.calcOpticalFlowPyrLK(*crops, start, None, **settings)
     back, good_too, _ = cv2.calcOpticalFlowPyrLK(*crops[::-1], there, None, **settings)
     returned = np.linalg.norm(back - start, axis=2)[:, 0] < _THERE_AND_BACK_U * unit * scale
-    kept = returned & (good[:, 0] == 1) & (good_too[:, 0] == 1)
-    ends = (there[kept, 0] + 0.5) / scale - 0.5 + corner
-    return points[kept], ends.astype(np.float32)
+    there = (there[:, 0] + 0.5) / scale - 0.5 + corner
+    return there.astype(np.float32), returned & (good[:, 0] == 1) & (good_too[:, 0] == 1)
+
+
+def _lit_alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the second picture in the brightness and contrast of the first: flicker would pass for motion."""
+    (mean, contrast), (mean_2, contrast_2) = (
+        (float(m[0, 0]), float(c[0, 0])) for m, c in map(cv2.meanStdDev, (first, second))
+    )
+    gain = contrast / max(contrast_2, 1.0)
+    if abs(gain - 1) < 0.01 and abs(mean - mean_2) < 1:
+        return second
+    return cv2.convertScaleAbs(second, alpha=gain, beta=mean - gain * mean_2)
 
 
 def fit_similarity(start: np.ndarray, end: np.ndarray, outlier: float) -> tuple[np.ndarray, float]:
     """Return the similarity (2, 3) that maps points `start` (P, 2) to `end`, and the root mean square residual.
 
-    Tukey's biweight: a point further than `outlier` from its place has no say, so that moving brows, lips and lids do not
-    pull the head along. The residual is that of all points.
+    Tukey's biweight: a point further than `outlier` from its place has no say (or than three times the median distance,
+    where that is more), so that moving brows, lips and lids do not pull the head along. The residual is weighted alike.
     """
     z, target = start @ (1, 1j), end @ (1, 1j)
-    weights = np.ones(len(z))
     turn, shift = 1.0 + 0j, np.median((target - z).real) + 1j * np.median((target - z).imag)
-    for _ in range(6):
+    for _ in range(8):
         distance = np.abs(turn * z + shift - target)
-        # at first so wide that half of the points count
-        reach = max(outlier, 2 * float(np.median(distance)))
+        reach = max(outlier, 3 * float(np.median(distance)))
         weights = np.clip(1 - (distance / reach) ** 2, 0, None) ** 2
-        total = weights.sum()
-        centre, goal = (weights @ z) / total, (weights @ target) / total
+        weights /= weights.sum()
+        centre, goal = weights @ z, weights @ target
         turn = (weights * (z - centre).conj()) @ (target - goal) / (weights @ np.abs(z - centre) ** 2)
         shift = goal - turn * centre
-    distance = np.abs(turn * z + shift - target)
-    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-    return matrix, float(np.sqrt(np.mean(distance**2)))
+    residual = np.sqrt(weights @ np.abs(turn * z + shift - target) ** 2)
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]), float(
+        residual
+    )
 
 
-# --- likeness -------------------------------------------------------------------------------------------------------
+# --- cuts -----------------------------------------------------------------------------------------------------------
 
 
-def _thumbnail(grey: np.ndarray) -> np.ndarray:
-    return cv2.resize(grey, _THUMBNAIL, interpolation=cv2.INTER_AREA)
+class _Watch:
+    """Compares each frame with the one before, to notice cuts."""
+
+    def __init__(self) -> None:
+        self.thumbnail: np.ndarray | None = None
+        self.recent: deque[float] = deque(maxlen=_RECENT)
+
+    def change(self, grey: np.ndarray) -> float:
+        """Return 1 - correlation of the frame with the one before, 0 for the first."""
+        before, self.thumbnail = self.thumbnail, cv2.resize(grey, _THUMBNAIL, interpolation=cv2.INTER_AREA)
+        return 0.0 if before is None else 1 - _likeness(before, self.thumbnail)
+
+    def is_cut(self, change: float, lost: bool) -> bool:
+        """Tell whether the camera was cut: a great change, or a sudden one, above all if the face is lost in it."""
+        sudden = change > _SUDDEN * max(self.recent, default=np.inf)
+        cut = change > _CUT or (sudden and change > (_CUT_IF_LOST if lost else _CUT_IF_SUDDEN))
+        if cut:
+            self.recent.clear()
+        self.recent.append(0.0 if cut else change)
+        return cut
 
 
 def _patch(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -290,29 +427,93 @@ def _patch(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def _likeness(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the correlation of two pictures: blind to brightness and contrast, so that flicker is no change."""
+    """Return the correlation of two pictures: blind to brightness and contrast, so that flicker is no change.
+
+    Pictures without structure are alike.
+    """
     first, second = (image - image.mean() for image in (first, second))
-    scale = np.sqrt((first**2).sum() * (second**2).sum())
-    return float((first * second).sum() / scale) if scale > 0 else 1.0
+    together, *alone = (
+        (one * other).mean() + _SHADE**2 for one, other in ((first, second), (first, first), (second, second))
+    )
+    return float(together / np.sqrt(alone[0] * alone[1]))
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
 # --- landmarks from elsewhere ---------------------------------------------------------------------------------------
 
 
 def _given(frames: Iterable[Frame], table: np.ndarray) -> Iterator[Tracked]:
-    last, thumbnail = None, None
-    scene, begun = 0, False
+    last, scene, begun = None, 0, False
+    watch = _Watch()
     for t, image in frames:
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        before, thumbnail = thumbnail, _thumbnail(grey)
-        cut = before is not None and _likeness(before, thumbnail) < _CUT
+        cut = watch.is_cut(watch.change(_grey(image)), lost=False)
+        if cut:
+            scene, begun, last = scene + begun, False, None
         landmarks = table[t] if t < len(table) and np.isfinite(table[t]).all() else None
         residual = np.nan
-        if landmarks is not None and last is not None and not cut:
-            unit = float(face.px_per_u(last))
-            _, residual = fit_similarity(last, landmarks, _OUTLIER_U * unit)
-        elif landmarks is not None or cut:
-            scene += begun
-            begun = begun or landmarks is not None
+        if landmarks is not None:
+            if last is None:
+                scene, begun = scene + begun, True
+            else:
+                _, residual = fit_similarity(last, landmarks, _OUTLIER_U * float(face.px_per_u(last)))
         last = landmarks
         yield Tracked(t, image, landmarks, scene, residual, cut)
+
+
+# --- summary --------------------------------------------------------------------------------------------------------
+
+
+class TrackingReport(NamedTuple):
+    """How well a face could be followed.
+
+    frames : number of frames; found : the share of them with a face
+    gaps : stretches without a face, closed ranges of positions; cuts : positions of the first frames behind a cut
+    scenes : number of stretches with a face
+    residual_px, residual_95_px : median and 95 % quantile of the alignment residual, NaN if there is none
+    """
+
+    frames: int
+    found: float
+    gaps: tuple[tuple[int, int], ...]
+    cuts: tuple[int, ...]
+    scenes: int
+    residual_px: float
+    residual_95_px: float
+
+
+class Seen(NamedTuple):
+    """What `tracking_report` needs of one frame: few bytes, so that those of a long video can be kept."""
+
+    t: int
+    found: bool
+    scene: int
+    residual_px: float
+    cut: bool
+
+
+def remembered(tracked: Iterable[Tracked], seen: list[Seen]) -> Iterator[Tracked]:
+    """Pass tracked frames on, and append to `seen` what was seen in each."""
+    for one in tracked:
+        seen.append(Seen(one.t, one.landmarks is not None, one.scene, one.residual_px, one.cut))
+        yield one
+
+
+def tracking_report(seen: Sequence[Seen]) -> TrackingReport:
+    """Summarise what `remembered` has gathered."""
+    found = np.array([one.found for one in seen], dtype=bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], found, [True]])))
+    residuals = np.array([one.residual_px for one in seen])
+    residuals = residuals[np.isfinite(residuals)]
+    median, most = np.quantile(residuals, [0.5, 0.95]) if len(residuals) else (np.nan, np.nan)
+    return TrackingReport(
+        frames=len(seen),
+        found=float(found.mean()) if len(seen) else 0.0,
+        gaps=tuple((seen[a].t, seen[b - 1].t) for a, b in edges.reshape(-1, 2)),
+        cuts=tuple(one.t for one in seen if one.cut),
+        scenes=len({one.scene for one in seen if one.found}),
+        residual_px=float(median),
+        residual_95_px=float(most),
+    )

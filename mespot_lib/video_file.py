@@ -11,8 +11,8 @@ Then `decode` yields the pictures one at a time. Because every picture is recogn
 key frame before the first picture wanted: where a container leads elsewhere, that is noticed, and the file is read from
 its beginning.
 
-What is damaged is told, never guessed: packets that the decoder refuses or had to repair, and all that refer to them, up
-to the next key frame. Damage that still decodes without complaint is not recognised.
+What is damaged is told, never guessed: packets that the decoder refuses or had to repair, and all that refer to them,
+up to the next key frame. Damage that still decodes without complaint is not recognised.
 """
 
 import functools
@@ -27,11 +27,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-EXTENSIONS = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .asf .flv .3gp .3g2 .ogv .vob .mxf .mjpeg .mjpg "
-    ".h264 .264 .hevc .h265 .265 .dv .gif".split()
-)
-
+# fmt: off
+EXTENSIONS = frozenset((
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv",
+    ".3gp", ".3g2", ".ogv", ".vob", ".mxf", ".mjpeg", ".mjpg", ".h264", ".264", ".hevc", ".h265", ".265", ".dv", ".gif",
+))
+# fmt: on
 RATES_HZ = (1.0, 2000.0)  # of a camera that films faces
 _LONGEST = 10**7  # positions; at 200 frames per second that is fourteen hours
 _SHORTEST_TAIL_S = 0.5  # less than this is no sign that a file has been cut short: durations are rounded
@@ -158,8 +159,8 @@ def recording_rate(seconds: np.ndarray) -> float:
 def grid_positions(seconds: Iterable[float], rate: float) -> np.ndarray:
     """Return the position of each time stamp on the grid of `rate`, from the first stamp on: (N,) int64, or -1.
 
-    A stamp goes to the nearest position. Where the frame before has that, it goes to the next one if that is nearer than
-    3/4 of a step (all stamps half a step off the first one would otherwise meet in pairs), else it gets none.
+    A stamp goes to the nearest position. Where the frame before has that, it goes to the next one if that is nearer
+    than 3/4 of a step (stamps half a step off the first one would otherwise meet in pairs), else it gets none.
     """
     positions = []
     origin, last = None, -1
@@ -332,7 +333,7 @@ def _decoded(path: Path, index: VideoIndex, expected: list[int]) -> Iterator[Pic
 
 
 def _frames_up_to(path: Path, index: VideoIndex, t: int) -> Iterator[tuple[int, Any]]:
-    """Yield (position, frame) from some frame before position t on: from the key frame, if the container leads there."""
+    """Yield (position, frame) from the key frame before position t on; from the beginning if that cannot be found."""
     begin = _key_before(index, t)
     if begin is not None:
         frames = _frames_from(path, index, begin)
@@ -375,7 +376,7 @@ def _frames_from(path: Path, index: VideoIndex, stamp: int | None) -> Iterator[t
 def _sound_frames(container: Any, stream: Any, stamped: bool, spoiling: bool) -> Iterator[Any]:
     """Yield the frames that are whole: a fault spoils all packets up to the next key frame, wherever they show.
 
-    spoiling : whether packets before the first key frame are spoilt. Without stamps, nothing behind a fault has a place.
+    spoiling : whether packets before the first key frame are spoilt. Without stamps, what is behind a fault has no place.
     """
     spoilt: set[int | None] = set()
     whole_from = None  # pictures before this stamp may refer to spoilt ones
