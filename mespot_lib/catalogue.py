@@ -83,6 +83,25 @@ def expected_counts(manifest: Manifest) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"agrees": "boolean", "found": "Int64"})
 
 
+def counts_text(manifest: Manifest) -> str:
+    """Return `expected_counts` for the terminal, one count per line.
+
+    Copies differ, so a count may be one of several that are known: `videos 98, one of the known 87, 95, 97, 98`.
+    """
+    table = expected_counts(manifest)
+    names, numbers = list(table["count"]), ["-" if pd.isna(n) else str(n) for n in table["found"]]
+    widths = max(map(len, ("count", *names))), max(map(len, ("found", *numbers)))
+    lines = [f"{'count':<{widths[0]}}  {'found':>{widths[1]}}"]
+    for name, number, expected, agrees in zip(
+        names, numbers, table["expected"], table["agrees"], strict=True
+    ):
+        known = expected.replace(" or ", ", ")
+        several = "one of the known" if "," in known else "as known:"
+        remark = "" if pd.isna(agrees) else f"  {several if agrees else 'NOT as known:'} {known}"
+        lines.append(f"{name:<{widths[0]}}  {number:>{widths[1]}}{remark}")
+    return "\n".join(lines)
+
+
 def _ensure_drawn(name: str, root: Path, draw: bool) -> None:
     from mespot_lib.synthetic.write import draw_dataset, is_drawn, synthetic_config
 

@@ -162,7 +162,10 @@ def synth(
 @app.command()
 @_explain
 def manifest(
-    dataset: Annotated[str, typer.Argument(help="Name of a dataset of data_manifests/.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(help="Name of a dataset of data_manifests/; with --check a folder with a manifest."),
+    ],
     root: Annotated[
         Path | None, typer.Argument(help="Where the dataset lies, if not at its usual place.")
     ] = None,
@@ -170,12 +173,19 @@ def manifest(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write dataset.json, videos.csv, events.csv to.")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Check the three files of a folder instead; with ROOT, the media too."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read a dataset, list what was counted and repaired, and write its manifest."""
-    from mespot_lib.catalogue import expected_counts, load_dataset, read_folder
+    """Read a dataset, list what was counted and repaired, and write its manifest; or check one that is written."""
+    from mespot_lib.catalogue import counts_text, load_dataset, read_folder
     from mespot_lib.manifest import write_manifest
 
+    if check:
+        _check_manifest(Path(dataset), root, as_json)
+        return
     found = read_folder(dataset, root, policy) if root else load_dataset(dataset, policy=policy)
     repairs = found.repairs()
     if out:
@@ -185,10 +195,31 @@ def manifest(
         record = {"dataset": dataset, "digest": found.digest(), "counts": found.counts(), "repairs": lines}
         typer.echo(json.dumps(record, indent=2))
         return
-    typer.echo(expected_counts(found).astype("string").fillna("-").to_string(index=False))
+    typer.echo(counts_text(found))
     typer.echo(f"\n{len(repairs)} repairs and remarks, policy {found.descriptor['fix_policy']}")
     if len(repairs):
-        typer.echo(repairs.to_string(index=False, na_rep=""))
+        typer.echo(repairs.fillna("").to_string(index=False))
+
+
+def _check_manifest(folder: Path, root: Path | None, as_json: bool) -> None:
+    """List every problem of a written manifest; exit with code 2 if there is one."""
+    from mespot_lib.manifest import DatasetError, manifest_problems, read_manifest
+
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; --check takes the folder of a written manifest")
+    problems = manifest_problems(folder, root)
+    if as_json:
+        typer.echo(json.dumps({"manifest": str(folder), "problems": problems}, indent=2))
+    else:
+        for problem in problems:
+            typer.echo(problem, err=True)
+        size = f"{len(problems)} problems"
+        if not problems:
+            known = read_manifest(folder, root or folder)
+            size = f"sound, {len(known.videos)} videos, {len(known.events)} events"
+        typer.echo(f"{folder}: {size}")
+    if problems:
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -15,6 +15,7 @@ of a video and back:
 
 import functools
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -406,57 +407,95 @@ def read_manifest(folder: str | Path, root: str | Path) -> Manifest:
     DatasetError
         If a file is missing or a rule of `check_manifest` is broken; the message lists the first problems.
     """
-    folder = Path(folder)
-    try:
-        descriptor = json.loads(_text(folder / "dataset.json"))
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{folder / 'dataset.json'}: not valid JSON ({error})") from None
-    videos = _read_table(folder / "videos.csv", VIDEO_COLUMNS)
-    events = _read_table(folder / "events.csv", EVENT_COLUMNS)
-    manifest = Manifest(descriptor, videos, events, Path(root))
-    problems = check_manifest(manifest)
-    if problems:
+    manifest, problems = _read(Path(folder), Path(root))
+    if manifest is None or problems:
         more = f"\n... and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise DatasetError(f"{folder}: " + "\n".join(problems[:5]) + more)
     return manifest
 
 
-def _text(path: Path) -> str:
+def manifest_problems(folder: str | Path, root: str | Path | None = None) -> list[str]:
+    """Return every problem of the three files of `folder` as `file, row: rule`; an empty list for a sound manifest.
+
+    root : if given, also where media of `videos.csv` are missing.
+    """
+    manifest, problems = _read(Path(folder), Path(root or folder))
+    if manifest is None or root is None:
+        return problems
+    absent = [
+        f"videos.csv, row {number}: there is no {row['rel_path']} in {root}"
+        for number, row in enumerate(records(manifest.videos), start=2)
+        if row["rel_path"] and not (manifest.root / row["rel_path"]).exists()
+    ]
+    return problems + absent
+
+
+def _read(folder: Path, root: Path) -> tuple[Manifest | None, list[str]]:
+    """Return the manifest, None where its files cannot be made into one, and every broken rule."""
+    problems: list[str] = []
+    descriptor = _read_descriptor(folder / "dataset.json", problems)
+    videos = _read_table(folder / "videos.csv", VIDEO_COLUMNS, problems)
+    events = _read_table(folder / "events.csv", EVENT_COLUMNS, problems)
+    if problems or descriptor is None or videos is None or events is None:
+        return None, problems
+    manifest = Manifest(descriptor, videos, events, root)
+    return manifest, check_manifest(manifest)
+
+
+def _read_descriptor(path: Path, problems: list[str]) -> Any:
+    text = _text(path, problems)
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        problems.append(f"{path.name}: not valid JSON ({error})")
+        return None
+
+
+def _text(path: Path, problems: list[str]) -> str | None:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise DatasetError(
-            f"{path}: no such file; a manifest is dataset.json, videos.csv, events.csv"
-        ) from None
+        problems.append(f"{path.name}: no such file; a manifest is dataset.json, videos.csv, events.csv")
     except (UnicodeDecodeError, OSError) as error:
-        raise DatasetError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+        problems.append(f"{path.name}: cannot be read as UTF-8 text ({error})")
+    return None
 
 
-def _read_table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    _text(path)  # for its errors
+def _read_table(path: Path, columns: Mapping[str, str], problems: list[str]) -> pd.DataFrame | None:
+    text = _text(path, problems)
+    if text is None:
+        return None
+    if "\0" in text:
+        problems.append(f"{path.name}, row {text[: text.index(chr(0))].count(chr(10)) + 1}: a zero byte")
+        return None
     try:
-        raw = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+        raw = pd.read_csv(io.StringIO(text), dtype="string", keep_default_na=False, na_values=[""])
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DatasetError(f"{path}: not valid CSV ({error})") from None
+        problems.append(f"{path.name}: not valid CSV ({str(error).strip()})")
+        return None
     missing = [name for name in columns if name not in raw.columns]
     unknown = [name for name in raw.columns if name not in columns]
     if missing or unknown:
-        raise DatasetError(f"{path}: missing columns {missing}, unknown columns {unknown}")
-    return pd.DataFrame({name: _parse(raw[name], kind, path) for name, kind in columns.items()})
+        problems.append(f"{path.name}: missing columns {missing}, unknown columns {unknown}")
+        return None
+    return pd.DataFrame(
+        {name: _parse(raw[name], kind, path.name, problems) for name, kind in columns.items()}
+    )
 
 
-def _parse(column: pd.Series, kind: str, path: Path) -> pd.Series:
-    patterns = {"text": None, "whole": r"-?[0-9]+", "number": r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"}
-    pattern = patterns.get(kind, "True|False")
-    if pattern is None:
-        return column
-    bad = column.notna() & ~column.str.fullmatch(pattern).fillna(True)
-    if bad.any():
-        at = int(bad.to_numpy().argmax())
+def _parse(column: pd.Series, kind: str, file: str, problems: list[str]) -> pd.Series:
+    patterns = {
+        "text": r"(?s).*",
+        "whole": r"-?[0-9]{1,18}",
+        "number": r"-?[0-9]{1,18}(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?",
+        "flag": "True|False",
+    }
+    bad = column.notna() & ~column.str.fullmatch(patterns[kind]).fillna(True)
+    for at in bad.to_numpy().nonzero()[0]:
         # row 1 is the header
-        raise DatasetError(
-            f"{path}, row {at + 2}, column {column.name}: {column[at]!r} is not a {kind} value"
-        )
+        value = str(column[at])[:60]
+        problems.append(f"{file}, row {at + 2}, column {column.name}: {value!r} is not a {kind} value")
+    column = column.mask(bad)
     if kind == "flag":
         return column.map({"True": True, "False": False}).astype("boolean")
     return column.astype(_DTYPES[kind])
@@ -529,8 +568,12 @@ def _repeated(key: str, rows: list[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 def _video_problems(row: Mapping[str, Any]) -> Iterable[str]:
     first, last = row["first_frame_no"], row["last_frame_no"]
-    if Path(row["rel_path"]).is_absolute() or ".." in Path(row["rel_path"]).parts:
-        yield f"rel_path {row['rel_path']!r} leaves the dataset"
+    for name in ("rel_path", "landmarks"):
+        if row[name] and (Path(row[name]).is_absolute() or ".." in re.split(r"[/\\]", row[name])):
+            yield f"{name} {row[name]!r} leaves the dataset"
+    for name in ("frame_prefix", "frame_sep", "ext"):
+        if set(row[name] or "") & set("/\\"):
+            yield f"{name} {row[name]!r} is part of a file name and cannot hold a slash"
     if first > last:
         yield f"first_frame_no {first} comes after last_frame_no {last}"
         return
@@ -549,6 +592,8 @@ def _video_problems(row: Mapping[str, Any]) -> Iterable[str]:
 def _event_problems(row: Mapping[str, Any], video: Mapping[str, Any] | None) -> Iterable[str]:
     if row["has_media"] != (video is not None):
         yield f"has_media is {row['has_media']} but {row['video_uid']} is {'' if video else 'not '}in videos.csv"
+    if video is not None and not video["gt_available"]:
+        yield f"{row['video_uid']} has no annotations, says gt_available in videos.csv"
     if row["excluded"]:
         return
     fixes = row["fixes"] or ""

@@ -1,12 +1,14 @@
 """The catalogue: descriptors, where data is looked for, and what is said when it is not there."""
 
 import json
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 from trees import write_tree
 
 from mespot_lib import places
-from mespot_lib.catalogue import dataset_root, expected_counts, load_dataset, read_folder
+from mespot_lib.catalogue import counts_text, dataset_root, expected_counts, load_dataset, read_folder
 from mespot_lib.datasets import LAYOUTS
 from mespot_lib.datasets.build import SYNTHETIC_MARKER, dataset_facts, described_datasets
 from mespot_lib.datasets.fixes import POLICIES
@@ -116,6 +118,12 @@ def test_counts_are_compared_with_the_published_ones(tmp_path):
     assert not table.loc["videos", "agrees"]
     assert table["agrees"].isna()["frames"]
     assert table.loc["half_window_ME", "expected"] == "6"
+    lines = {line.split()[0]: line.split(maxsplit=2)[1:] for line in counts_text(manifest).splitlines()}
+    assert lines["subjects"] == ["22", "as known: 22"]
+    assert lines["videos"] == ["22", "NOT as known: 87, 95, 97, 98"]
+    assert lines["frames"] == ["704"]
+    whole = replace(manifest, videos=pd.concat([manifest.videos] * 4, ignore_index=True)[:87])
+    assert "one of the known 87, 95, 97, 98" in counts_text(whole)
 
 
 # ------------------------------------------------------------------------------------------------ committed manifests

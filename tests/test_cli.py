@@ -1,8 +1,10 @@
 """The command line: what it prints, and what it says to a user's mistake."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from toy import toy_manifest
@@ -13,6 +15,7 @@ from mespot_lib.cli import app
 from mespot_lib.profiles import BY_DURATION, PROFILES
 from mespot_lib.sweep import Summary
 
+ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "video,kind,onset,offset\na,ME,10,19\na,MaE,40,79\nb,,,\n"
 SPOTTED = "video,kind,onset,offset,score\na,ME,12,20,0.5\nb,MaE,3,4,0.1\n"
 
@@ -203,7 +206,7 @@ def test_help_and_version_load_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0
-    for command in ("score", "synth", "manifest", "sweep", "report", "reproduce"):
+    for command in ("score", "synth", "manifest", "sweep", "report", "submit", "reproduce"):
         assert command in done.stdout
     assert mespot("--version").stdout.strip() == "0.1.0"
 
@@ -287,3 +290,21 @@ def test_manifest_lists_counts_and_writes(toy):
     record = json.loads(mespot("manifest", "toy", "--json").stdout)
     assert (record["counts"]["ME"], record["counts"]["MaE"], record["repairs"]) == (2, 2, [])
     assert record["digest"] == toy_manifest().digest()
+
+
+def test_manifest_checks_what_is_written(toy):
+    folder = toy / "m"
+    shutil.copytree(ROOT / "data_manifests" / "synthetic_casme2", folder)
+    result = mespot("manifest", "--check", folder)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{folder}: sound, 18 videos, 81 events\n"
+    rows = (folder / "videos.csv").read_text().replace(",1080,1,1080,", ",1079,1,1080,")
+    (folder / "videos.csv").write_text(rows)
+    result = mespot("manifest", "--check", folder, "--json")
+    assert result.exit_code == 2
+    assert len(json.loads(result.stdout)["problems"]) == 18
+    result = mespot("manifest", "--check", folder, toy)
+    assert result.stderr.splitlines()[0].startswith("videos.csv, row 2: n_frames is 1079")
+    assert len(result.stderr.splitlines()) == 36  # each of them, and the media are not there
+    assert result.stdout == f"{folder}: 36 problems\n"
+    assert mespot("manifest", "--check", toy / "none").exit_code == 2

@@ -18,6 +18,7 @@ from mespot_lib.manifest import (
     check_manifest,
     half_windows,
     loso_folds,
+    manifest_problems,
     ranges_from_text,
     ranges_to_text,
     read_manifest,
@@ -279,6 +280,63 @@ def test_read_manifest_refuses_broken_rules(manifest, tmp_path):
     write_manifest(changed(manifest, "events", offset=999), tmp_path)
     with pytest.raises(DatasetError, match=r"events\.csv, row 2: offset 999 comes after the last frame 40"):
         read_manifest(tmp_path, manifest.root)
+
+
+def test_every_problem_of_the_files_is_listed(manifest, tmp_path):
+    events = manifest.events.assign(offset=999)
+    write_manifest(replace(manifest, events=events), tmp_path)
+    assert len(manifest_problems(tmp_path)) == len(events) > 5
+    write_manifest(manifest, tmp_path)
+    assert manifest_problems(tmp_path) == []
+    videos = tmp_path / "videos.csv"
+    videos.write_text(videos.read_text().replace(",40,1,40,", ",x,y,40,"))
+    (tmp_path / "dataset.json").write_text("[" * 100_000)
+    (tmp_path / "events.csv").unlink()
+    problems = manifest_problems(tmp_path)
+    assert [
+        p for p in problems if "'x' is not a whole value" in p or "'y' is not a whole value" in p
+    ] == problems[1:-1]
+    assert len(problems) == 2 * len(manifest.videos) + 2
+    assert problems[0].startswith("dataset.json: not valid JSON")
+    assert problems[-1].startswith("events.csv: no such file")
+
+
+def test_media_are_looked_for_where_the_root_is_told(manifest, tmp_path):
+    write_manifest(manifest, tmp_path)
+    assert manifest_problems(tmp_path, manifest.root) == []
+    absent = manifest_problems(tmp_path, tmp_path)
+    assert len(absent) == len(manifest.videos)
+    assert absent[0].startswith("videos.csv, row 2: there is no rawpic/s15/")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rel_path": "../x"}, "rel_path '../x' leaves the dataset"),
+        ({"rel_path": "a\\..\\x"}, "leaves the dataset"),
+        ({"landmarks": "/etc/x.npz"}, "landmarks '/etc/x.npz' leaves the dataset"),
+        ({"frame_prefix": "../x"}, "frame_prefix '../x' is part of a file name"),
+        ({"ext": "/../x"}, "ext '/../x' is part of a file name"),
+        ({"video_uid": "casme2/../x"}, "'casme2/../x' does not match"),
+        ({"video_uid": "casme2/s15/.."}, "'casme2/s15/..' does not match"),
+        ({"gt_available": False}, "casme2/s15/15_0101 has no annotations, says gt_available"),
+    ],
+)
+def test_a_hostile_manifest_is_refused(manifest, changes, message):
+    videos = manifest.videos.copy()
+    for name, value in changes.items():
+        videos.loc[0, name] = value
+    assert message in "\n".join(check_manifest(replace(manifest, videos=videos)))
+
+
+@pytest.mark.parametrize("cell", ["9" * 400, "1e5", "0x10", "", "\0"])
+def test_hostile_cells_are_named(manifest, tmp_path, cell):
+    write_manifest(manifest, tmp_path)
+    path = tmp_path / "videos.csv"
+    path.write_text(path.read_text().replace(",40,1,40,", f",{cell},1,40,", 1))
+    (problem,) = manifest_problems(tmp_path)
+    assert problem.startswith("videos.csv, row 2")
+    assert len(problem) < 200
 
 
 def test_repairs_name_row_rule_before_and_after(manifest):
