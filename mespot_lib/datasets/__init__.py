@@ -3,6 +3,8 @@
     folders.py      frame folders and their names        workbook.py     workbooks, cells, action units
     fixes.py        named fix policies                   build.py        folders + labels + policy -> manifest
     casme2.py       CAS(ME)^2                            samm_lv.py      SAMM Long Videos
+    smic_e.py       SMIC-E and SMIC-E-Long               fourdme.py      4DME, micro release
+    casme3.py       CAS(ME)^3, parts A and C             megc_unseen.py  unseen test sets of MEGC2022 and 2023
     own_video.py    any video file or frame folder
 
 Licensed and drawn data go through the same code; what is drawn is known by the marker file at its root alone.
@@ -11,10 +13,20 @@ Licensed and drawn data go through the same code; what is drawn is known by the 
 from pathlib import Path
 from typing import Any
 
-from mespot_lib.datasets import casme2, own_video, samm_lv
+from mespot_lib.datasets import casme2, casme3, fourdme, megc_unseen, own_video, samm_lv, smic_e
 from mespot_lib.manifest import DatasetError, Manifest
 
-LAYOUTS = {"casme2": casme2.read, "own_video": own_video.read, "samm_lv": samm_lv.read}
+LAYOUTS = {
+    "casme2": casme2.read,
+    "casme3_a": casme3.read_a,
+    "casme3_c": casme3.read_c,
+    "fourdme": fourdme.read,
+    **megc_unseen.READERS,
+    "own_video": own_video.read,
+    "samm_lv": samm_lv.read,
+    "smic_e": smic_e.read,
+    "smic_e_long": smic_e.read_long,
+}
 
 
 def read_dataset(
@@ -29,7 +41,7 @@ def read_dataset(
 
     Parameters
     ----------
-    layout : "casme2" or "samm_lv": how files and workbook are laid out.
+    layout : name in `LAYOUTS`: how files and workbook are laid out.
     policy : name of the fix policy, see `mespot_lib.datasets.fixes`.
     name : the dataset's name in uids and results; by default the layout's, with `synthetic_` before it if drawn.
     options : passed to the reader of the layout, see its `read`.

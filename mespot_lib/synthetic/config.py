@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-LAYOUTS = ("casme2", "samm_lv")
+LAYOUTS = (
+    "casme2",
+    "casme3_a",
+    "casme3_c",
+    "fourdme",
+    "megc2022_cas",
+    "megc2022_samm",
+    "megc2023_cas",
+    "megc2023_samm",
+    "samm_lv",
+    "smic_e",
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,64 @@ class SyntheticConfig:
         return replace(cls.samm_lv()._small(), name="synthetic_samm_lv_smoke", seconds_per_video=5.0)
 
     @classmethod
+    def smic_e(cls) -> SyntheticConfig:
+        """Clips in the layout of SMIC-E-HS: 100 frames per second, colour, micro-expressions alone."""
+        return replace(
+            cls.casme2()._micro_only(), name="synthetic_smic_e", layout="smic_e", seed=2013, fps=100.0
+        )
+
+    @classmethod
+    def fourdme(cls) -> SyntheticConfig:
+        """Clips in the layout of the 4DME micro release: 60 frames per second, grey, micro-expressions alone."""
+        return replace(
+            cls.casme2()._micro_only(),
+            name="synthetic_fourdme",
+            layout="fourdme",
+            seed=2022,
+            fps=60.0,
+            grey=True,
+        )
+
+    @classmethod
+    def casme3_a(cls) -> SyntheticConfig:
+        """Videos in the layout of part A of CAS(ME)^3: 30 frames per second, colour, gaps."""
+        return replace(
+            cls.casme2(),
+            name="synthetic_casme3_a",
+            layout="casme3_a",
+            seed=2045,
+            subjects=4,
+            videos_per_subject=2,
+            seconds_per_video=16.0,
+            me_per_min=5.0,
+        )
+
+    @classmethod
+    def casme3_c(cls) -> SyntheticConfig:
+        """Clips in the layout of part C of CAS(ME)^3: 30 frames per second, colour, micro-expressions alone."""
+        return replace(cls.casme2()._micro_only(), name="synthetic_casme3_c", layout="casme3_c", seed=2056)
+
+    @classmethod
+    def megc2022_cas(cls) -> SyntheticConfig:
+        """Five videos in the layout of one half of the unseen set of MEGC2022, in colour, 30 frames per second."""
+        return cls.casme2()._unseen("megc2022_cas", seed=2067, subjects=5, videos=1, seconds=12.0)
+
+    @classmethod
+    def megc2022_samm(cls) -> SyntheticConfig:
+        """Five videos in the layout of the other half, grey at 200 frames per second."""
+        return cls.samm_lv()._unseen("megc2022_samm", seed=2078, subjects=5, videos=1, seconds=5.0)
+
+    @classmethod
+    def megc2023_cas(cls) -> SyntheticConfig:
+        """Twenty videos in the layout of one half of the unseen set of MEGC2023, in colour, 30 frames per second."""
+        return cls.casme2()._unseen("megc2023_cas", seed=2089, subjects=4, videos=5, seconds=8.0)
+
+    @classmethod
+    def megc2023_samm(cls) -> SyntheticConfig:
+        """Ten videos in the layout of the other half, grey at 200 frames per second."""
+        return cls.samm_lv()._unseen("megc2023_samm", seed=2100, subjects=5, videos=2, seconds=4.0)
+
+    @classmethod
     def still(cls) -> SyntheticConfig:
         """The default set with the head clamped: what remains is muscle motion, blinks and noise."""
         return replace(
@@ -175,6 +244,36 @@ class SyntheticConfig:
     def without_expressions(self) -> SyntheticConfig:
         """The twin with amplitude zero: same seeds, plan and labels, but no expression moves the face."""
         return replace(self, name=f"{self.name}_twin", expression_gain=0.0)
+
+    def _micro_only(self) -> SyntheticConfig:
+        """Short clips, most with one micro-expression and some with two."""
+        return replace(
+            self,
+            subjects=4,
+            videos_per_subject=3,
+            seconds_per_video=5.0,
+            me_per_min=15.0,
+            mae_per_min=0.0,
+            fewest_mae_per_subject=0,
+        )
+
+    def _unseen(
+        self, layout: str, *, seed: int, subjects: int, videos: int, seconds: float
+    ) -> SyntheticConfig:
+        """Short videos of other people, whose truth goes into `truth.csv` alone."""
+        return replace(
+            self,
+            name=f"synthetic_{layout}",
+            layout=layout,
+            seed=seed,
+            subjects=subjects,
+            videos_per_subject=videos,
+            seconds_per_video=seconds,
+            me_per_min=8.0,
+            mae_per_min=8.0,
+            fewest_me_per_subject=1,
+            fewest_mae_per_subject=1,
+        )
 
     def _small(self) -> SyntheticConfig:
         return replace(

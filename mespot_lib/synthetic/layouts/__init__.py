@@ -14,10 +14,18 @@ import pandas as pd
 from mespot_lib.datasets.workbook import encode_cells
 from mespot_lib.manifest import DatasetError, records
 from mespot_lib.synthetic.events import PlannedEvent
-from mespot_lib.synthetic.layouts import casme2, samm_lv
+from mespot_lib.synthetic.layouts import casme2, casme3_a, casme3_c, fourdme, megc_unseen, samm_lv, smic_e
 from mespot_lib.synthetic.layouts.native import save_workbook
 
-WRITERS = {"casme2": casme2.WRITER, "samm_lv": samm_lv.WRITER}
+WRITERS = {
+    "casme2": casme2.WRITER,
+    "casme3_a": casme3_a.WRITER,
+    "casme3_c": casme3_c.WRITER,
+    "fourdme": fourdme.WRITER,
+    **megc_unseen.WRITERS,
+    "samm_lv": samm_lv.WRITER,
+    "smic_e": smic_e.WRITER,
+}
 
 
 def plan_videos(
@@ -54,6 +62,8 @@ def label_rows(
 ) -> list[dict[str, Any]]:
     """Return one row per planned expression, in the order of videos and time: `video_uid` and the native cells.
 
+    Where a native row has room for several expressions, `occurrence` says which of them it is.
+
     A layout without truth has no rows.
 
     Parameters
@@ -71,7 +81,8 @@ def label_rows(
         for number, event in enumerate(planned, start=1):
             rows.append({"video_uid": uid, "type": event.kind} | writer.cells(video, number, event))
     writer.faults(rows, seed)
-    return [{"video_uid": row["video_uid"], "type": row["type"]} | encode_cells(row) for row in rows]
+    kept = ("video_uid", "type", "occurrence")
+    return [{name: row.get(name) for name in kept} | encode_cells(row) for row in rows]
 
 
 def write_workbooks(layout: str, events: pd.DataFrame, root: Path) -> list[Path]:
