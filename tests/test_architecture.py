@@ -17,6 +17,7 @@ ORDER = (
     "datasets",
     "synthetic",
     "catalogue",
+    "statistics",
     "frames",
     "face",
     "tracking",
