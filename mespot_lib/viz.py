@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
 from mespot_lib import metrics
-from mespot_lib.face import CROP_UNITS, EYES_BELOW_TOP_U, INNER_EYES_U, transform_points
+from mespot_lib.face import CROP_UNITS, EYES_BELOW_TOP_U, INNER_EYES_U, detect_face, transform_points
 from mespot_lib.features.regions import GROUPS, NAMES, REGIONS, region_boxes
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Video
@@ -24,7 +24,6 @@ from mespot_lib.user_video import Analysis, activity, apex_of, doubts
 
 KIND_COLOURS = {"ME": "#D55E00", "MaE": "#0072B2"}
 HIT, FALSE = "#009E73", "#7F7F7F"
-MOSAIC = 10  # tiles along each side: a head and its pose, nobody's face
 FLOW_COLOURS = {"dis": "#0072B2", "farneback": "#E69F00", "tvl1": "#CC79A7"}
 LANDMARK_COLOURS = {"exact": "white", "mediapipe": "#56B4E9", "cascade": "#E69F00"}
 GROUP_COLOURS = dict(zip(GROUPS, ("#56B4E9", "#0072B2", "#7F7F7F", "#CC79A7"), strict=True))
@@ -58,26 +57,61 @@ def use_style() -> None:
 # Pictures
 
 
-def shown(image: np.ndarray, video: Video) -> np.ndarray:
-    """Return the image, or where a licence keeps the faces of a dataset from being shown, a coarse mosaic of it.
+def kept_back(video: Video) -> bool:
+    """Return whether a licence keeps the pictures of a video from being shown.
 
-    Executed notebooks are easily passed on, so faces of licensed data stay out of them unless the reader who holds
-    the licence sets the environment variable MESPOT_SHOW_FACES to 1.
+    Executed notebooks and reports are easily passed on, so faces of licensed data stay out of them unless the reader
+    who holds the licence sets the environment variable MESPOT_SHOW_FACES to 1.
     """
-    if video.publishable or os.environ.get("MESPOT_SHOW_FACES") == "1":
+    return not video.publishable and os.environ.get("MESPOT_SHOW_FACES") != "1"
+
+
+def shown(image: np.ndarray, video: Video, landmarks: np.ndarray | None = None) -> np.ndarray:
+    """Return the image, or where it is `kept_back` the lines of its landmarks on plain grey: no pixel of it.
+
+    A coarse mosaic would not do: its tiles are means of pixels, and who knows a face recognises it in ten by ten of
+    them.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3) uint8. landmarks : (68, 2) px in it; by default looked for, and none drawn if not found.
+    """
+    if not kept_back(video):
         return image
-    height, width = image.shape[:2]
-    mosaic = cv2.resize(image, (MOSAIC, MOSAIC), interpolation=cv2.INTER_AREA)
-    return cv2.resize(mosaic, (width, height), interpolation=cv2.INTER_NEAREST)
+    drawing = np.full(image.shape, 96, np.uint8)
+    if landmarks is None:
+        face = detect_face(image) if image.dtype == np.uint8 else None
+        landmarks = face.landmarks if face else None
+    if landmarks is not None:
+        lines = [np.round(landmarks[list(line)]).astype(np.int32) for line in FACE_LINES]
+        thickness = max(1, round(max(image.shape[:2]) / 160))
+        cv2.polylines(drawing, lines, False, (210, 210, 210), thickness, cv2.LINE_AA)
+    return drawing
 
 
-def show_image(ax: Axes, image: np.ndarray, video: Video, title: str = "") -> Axes:
+def show_image(
+    ax: Axes, image: np.ndarray, video: Video, title: str = "", landmarks: np.ndarray | None = None
+) -> Axes:
     """Show a frame or crop of a video, (H, W) grey or (H, W, 3) in OpenCV's order, without axes; see `shown`."""
-    image = shown(image, video)
-    if image.ndim == 3:
-        ax.imshow(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return _show(ax, shown(image, video, landmarks), video, title)
+
+
+def _show(ax: Axes, picture: np.ndarray, video: Video, title: str) -> Axes:
+    """Show what `shown` has let pass."""
+    if picture.ndim == 3:
+        ax.imshow(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
     else:
-        ax.imshow(image, cmap="gray", vmin=0, vmax=255)
+        ax.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    if kept_back(video):
+        ax.text(
+            0.5,
+            0.02,
+            "landmarks only: licence",
+            transform=ax.transAxes,
+            ha="center",
+            color="white",
+            fontsize=6,
+        )
     ax.set_title(title, loc="center", fontsize=9)
     ax.set_axis_off()
     return ax
@@ -90,9 +124,10 @@ def contact_sheet(
 
     axes : four; images : three frames or crops of one size; titles : three.
     """
-    for ax, image, title in zip(axes[:3], images, titles, strict=True):
-        show_image(ax, image, video, title)
-    onset, apex = (as_grey(shown(image, video)).astype(np.float32) for image in images[:2])
+    pictures = [shown(image, video) for image in images]
+    for ax, picture, title in zip(axes[:3], pictures, titles, strict=True):
+        _show(ax, picture, video, title)
+    onset, apex = (as_grey(picture).astype(np.float32) for picture in pictures[:2])
     change = apex - onset
     limit = max(8.0, float(np.abs(change).max()) / 2)
     axes[3].imshow(change, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -105,7 +140,7 @@ def draw_regions(ax: Axes, crop: np.ndarray, video: Video, landmarks: np.ndarray
 
     crop : (S, S[, 3]) uint8; landmarks : (68, 2) px in it.
     """
-    show_image(ax, crop, video)
+    show_image(ax, crop, video, landmarks=landmarks)
     part_of = {point: part for part, points in GROUPS.items() for point in points}
     for point, (left, top, right, bottom) in zip(REGIONS, region_boxes(landmarks, len(crop)), strict=True):
         colour = GROUP_COLOURS[part_of[point]]
@@ -123,7 +158,7 @@ def draw_landmarks(
     ax: Axes, image: np.ndarray, video: Video, found: Mapping[str, np.ndarray], title: str = ""
 ) -> Axes:
     """Show an image with the landmarks (68, 2) px that several sources found in it, by name of the source."""
-    show_image(ax, image, video, title)
+    show_image(ax, image, video, title, next(iter(found.values()), None))
     for name, landmarks in found.items():
         ax.scatter(*landmarks.T, s=10, c=LANDMARK_COLOURS[name], linewidths=0, label=name)
     ax.legend(

@@ -45,12 +45,23 @@ def draw_all(face, clip):
     return pictures(fig)
 
 
-def test_licensed_faces_are_mosaics_in_every_picture(face, tmp_path, monkeypatch):
+def test_licensed_faces_are_lines_in_every_picture(face, tmp_path, monkeypatch):
     monkeypatch.delenv("MESPOT_SHOW_FACES", raising=False)
-    for picture in draw_all(face, video(tmp_path, publishable=False)):
-        tiles = picture.reshape(viz.MOSAIC, 12, viz.MOSAIC, 12, -1)
-        assert np.ptp(tiles, axis=(1, 3)).max() == 0  # nothing inside a tile
-    assert any(np.ptp(p[:12, :12]) > 0 for p in draw_all(face, video(tmp_path, publishable=True)))
+    licensed, free = (video(tmp_path, publishable=may) for may in (False, True))
+    for one, other in zip(draw_all(face, licensed), draw_all(255 - face, licensed), strict=True):
+        assert (one == other).all()  # whatever the pixels are
+    pictures = zip(draw_all(face, free), draw_all(255 - face, free), strict=True)
+    assert not any((one == other).all() for one, other in pictures)
+
+
+def test_what_is_kept_back_shows_where_the_landmarks_are(face, tmp_path, monkeypatch):
+    monkeypatch.delenv("MESPOT_SHOW_FACES", raising=False)
+    landmarks = np.random.default_rng(1).uniform(20, 100, (68, 2)).astype(np.float32)
+    drawing = viz.shown(face, video(tmp_path, publishable=False), landmarks)
+    x, y = np.round(landmarks).astype(int).T
+    assert (drawing[y, x] > 150).all()
+    assert (drawing == viz.shown(255 - face, video(tmp_path, publishable=False), landmarks)).all()
+    assert (viz.shown(face, video(tmp_path, publishable=False)) == 96).all()  # noise: no face, no lines
 
 
 def test_who_holds_the_licence_may_look(face, tmp_path, monkeypatch):
