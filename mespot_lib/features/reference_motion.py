@@ -68,9 +68,13 @@ BOXES: dict[str, Box] = {
     "right upper lid": Box((42, 43, 44, 45), -8, 6, -8, -4),
 }
 REGION_NAMES: tuple[str, ...] = tuple(BOXES)
+# without the whole brows and mouth, which the boxes around points repeat, and without the lids
+PUBLISHED_ROWS = [row for row, name in enumerate(BOXES) if name[-1].isdigit()]
 EYES = (tuple(range(36, 42)), tuple(range(42, 48)))
 
 SHORTEST_SEGMENT_S = 0.5
+MOVES_U = 1.4  # printed for a face of 256 px
+FAR_U = 8.0  # between where the head was and where the landmarks are: it has jumped
 _KEPT_AROUND = 0.35  # of the crop's edge, on each side: room for a head that moves within a segment
 _LARGEST_KEPT_PX = 640
 
@@ -83,6 +87,7 @@ class ReferenceRecipe:
     size : edge of the face crop, px
     flow, flow_settings : method and settings of `dense_flow`
     segment_samples, step_samples : length of a segment and distance between references, at 30 samples per second
+    published_steps : where something moves around the next reference, take one before or after it, as published
     head : "pose" or "shift", see the module's first lines
     published_shift : move the crop by the shift measured in its own px as if those were px of the video, in whole
         px and from the unmoved place: what the published code does, right only where the face is as large as the crop
@@ -97,6 +102,7 @@ class ReferenceRecipe:
     flow_settings: Mapping[str, Any] = field(default_factory=lambda: {"finest_scale": 1, "patch_stride": 3})
     segment_samples: int = 200
     step_samples: int = 100
+    published_steps: bool = False
     head: Literal["pose", "shift"] = "pose"
     published_shift: bool = False
     nose: Literal["median", "top_mean"] = "median"
@@ -167,6 +173,10 @@ class ReferenceMotion(NamedTuple):
                 found.append(joined.stretch())
             joined = _Joined.of(segment)
         return found if joined is None else [*found, joined.stretch()]
+
+    def apart(self) -> list["Stretch"]:
+        """Return every segment as a stretch of its own."""
+        return [_Joined.of(segment).stretch() for segment in self.segments()]
 
     @property
     def known(self) -> np.ndarray:
@@ -354,12 +364,34 @@ def _segments(samples: Iterable[_Sample | None], fps: float, recipe: ReferenceRe
             continue
         waiting.append(sample)
         if len(waiting) == recipe.segment_samples:
-            yield _measure(waiting, recipe)
-            for _ in range(recipe.step_samples):
+            segment = _measure(waiting, recipe)
+            yield segment
+            step = _published_step(segment.regions, recipe) if recipe.published_steps else recipe.step_samples
+            for _ in range(step):
                 waiting.popleft()
             done = len(waiting)
     if len(waiting) - done > 0 and len(waiting) >= shortest:
         yield _measure(waiting, recipe)
+
+
+def _published_step(regions: np.ndarray, recipe: ReferenceRecipe) -> int:
+    """Return how many samples on the next reference lies: the middle, but not in the middle of an expression.
+
+    As in Qin (2023), with the samples around the middle that reach the first of the two published thresholds as the
+    expression; there it is an interval found in this segment.
+    """
+    middle, last = recipe.step_samples, len(regions) - 1
+    length = np.linalg.norm(regions[:, PUBLISHED_ROWS], axis=2)
+    still = np.flatnonzero(~((length - length.min(axis=0)) >= MOVES_U).any(axis=1))
+    if middle in still:
+        return middle
+    begin = int(still[still < middle].max(initial=-1)) + 1
+    end = int(still[still > middle].min(initial=last + 1)) - 1
+    if end < 1.5 * middle:
+        return end + 20
+    if begin > middle / 2:
+        return begin - 20
+    return min(last - 10, end) + 10
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -430,31 +462,34 @@ class _HeadFollower:
         self.first, self.matrix, self.inside, self.recipe = first, matrix, inside, recipe
         self.per_u = recipe.size / face.CROP_UNITS
         self.model = _PoseModel(inside, recipe.size)
-        self.moved = (
-            _SAME  # from px of the reference's crop to where the head has taken them, in that crop's px
-        )
+        self.moved = _SAME  # from px of the reference's crop to where the head took them, px of that crop
         self.nose = inside[27:31].mean(axis=0)
 
     def __call__(self, sample: _Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Return the crop, the flow (S, S, 2) in u without the head's motion, the head's shift (2,) u, the misfit u."""
         recipe = self.recipe
-        if recipe.published_shift:
-            self.moved = _SAME
-        else:
-            nose = face.transform_points(sample.landmarks, self.matrix)[27:31].mean(axis=0)
-            self.moved = _then(self.moved, _shift(nose - self.nose))  # as far as the tracked nose has moved
-            self.nose = nose
+        moved = _SAME if recipe.published_shift else self._expected(sample.landmarks)
         for attempt in range(recipe.passes + 1):
-            crop = _crop(sample, _then(self.matrix, _inverse(self.moved)), recipe.size)
+            crop = _crop(sample, _then(self.matrix, _inverse(moved)), recipe.size)
             flow = dense_flow(self.first, crop, method=recipe.flow, **recipe.flow_settings)
             step, explained = self._head(flow)
             if attempt == recipe.passes or _reach(step, recipe.size) <= 1:
                 break
-            self.moved = _then(step, self.moved)
+            moved = _then(step, moved)
+        self.moved = _then(step, moved)
         flow = (flow - explained) / self.per_u
-        centre = self.inside[27:31].mean(axis=0)
-        shift = _apply(_then(step, self.moved), centre) - centre
-        return crop, flow, shift / self.per_u, self.model.left_over(flow)
+        shift = (_apply(self.moved, self.nose) - self.nose) / self.per_u
+        return crop, flow, shift, self.model.left_over(flow)
+
+    def _expected(self, landmarks: np.ndarray) -> np.ndarray:
+        """Return where the head was in the sample before, unless the tracked landmarks are far from there.
+
+        Landmarks are less steady than the flow, and how well the crop sits changes what the flow reads.
+        """
+        tracked = face.transform_points(landmarks, self.matrix)[27:31].mean(axis=0)
+        apart = tracked - _apply(self.moved, self.nose)
+        far = np.hypot(*apart) > FAR_U * self.per_u
+        return _then(self.moved, _shift(apart)) if far else self.moved
 
     def _head(self, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the head's motion in a flow field: the similarity that the crop can follow, and all of it as flow."""

@@ -16,7 +16,7 @@ in one direction and returns through another, looks different. Directed signals 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -24,13 +24,14 @@ from scipy.signal import find_peaks
 
 from mespot_lib import metrics, spot
 from mespot_lib.features.reference_motion import (
+    PUBLISHED_ROWS,
     REGION_NAMES,
     ReferenceMotion,
     ReferenceRecipe,
     Stretch,
     reference_motion,
 )
-from mespot_lib.interval import KINDS, Interval, iou
+from mespot_lib.interval import KINDS, Interval, intersection, iou
 from mespot_lib.manifest import Manifest, Video, loso_folds
 
 # Regions that are looked at, and those that lie opposite each other.
@@ -55,11 +56,19 @@ class FlowPeaksConfig:
     """Settings in seconds and face units, so that one setting serves every frame rate and face size.
 
     motion : how the motion is measured; backend : where the landmarks come from
-    low_pass_hz : cut-off of the zero-phase low-pass
+    points : regions that are looked at; lids : look at the lids, too, outside blinks
+    signal : "directed", equation (1), or "length" of the displacement, as published
+    joined : one curve for all segments that overlap, or each for itself
+    low_pass, low_pass_hz : a zero-phase Butterworth filter, or the ideal one, which the published code takes the
+        absolute value of; and the cut-off
+    foot : the foot of a peak is where the curve bends into rest, or its lowest sample
+    stands_out : the height of a peak counts from the higher or from the lower of its feet
+    combine : of intervals that overlap take the strongest, or their union
+    factors : by part of a region's name, what its heights are multiplied with, in place of thresholds of its own
     reach_s : how far from its peak an expression can reach on either side
     rise_u, rise_share : a side ends where the curve rises again by so much, and by so much of what it has fallen
     height_share : where an interval ends between the foot and the top, equation (3)
-    least_u, shortest_s : peaks lower or shorter than that are not proposed
+    least_u, shortest_s, longest_s : peaks lower, shorter or longer than that are not proposed
     overlap : intervals that share more than this with a stronger one are dropped
     train_s, train_peaks : so many short peaks, each within this time of the one before, are a movement of another kind
     closed_share, usual_s, longest_blink_s : a blink is an opening below this share of its median over that time around
@@ -72,13 +81,23 @@ class FlowPeaksConfig:
 
     motion: ReferenceRecipe = field(default_factory=ReferenceRecipe)
     backend: str = "auto"
+    points: tuple[str, ...] = POINTS
+    lids: bool = True
+    signal: Literal["directed", "length"] = "directed"
+    joined: bool = True
+    low_pass: Literal["butterworth", "ideal"] = "butterworth"
     low_pass_hz: float = 5.0
+    foot: Literal["bend", "valley"] = "bend"
+    stands_out: Literal["both sides", "one side"] = "both sides"
+    combine: Literal["strongest", "union"] = "strongest"
+    factors: Mapping[str, float] = field(default_factory=dict)
     reach_s: float = 4.0
     rise_u: float = 0.15
     rise_share: float = 0.3
     height_share: float = 0.1
     least_u: float = 0.2
     shortest_s: float = 0.1
+    longest_s: float = np.inf
     overlap: float = 0.2
     train_s: float = 0.45
     train_peaks: int = 3
@@ -88,9 +107,9 @@ class FlowPeaksConfig:
     around_blink_s: float = 0.1
     with_blink_s: tuple[float, float, float] = (0.1, 0.15, 0.35)
     blink_drag_u: float = 0.35
-    jump_share: float = 0.45
+    jump_share: float = 0.6
     jump_u: float = 0.25
-    thresholds_u: Mapping[str, float] = field(default_factory=lambda: {"ME": 0.5, "MaE": 0.8})
+    thresholds_u: Mapping[str, float] = field(default_factory=lambda: {"ME": 0.4, "MaE": 0.8})
     tried_u: Mapping[str, Sequence[float]] = field(
         default_factory=lambda: {
             "ME": (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5),
@@ -105,18 +124,62 @@ class FlowPeaksConfig:
 
     quick = paper
 
+    @classmethod
+    def published(cls, **changes) -> "FlowPeaksConfig":
+        """Return what is printed, with the behaviour of the published code where that differs (Qin 2023 and before).
+
+        Constants are for a face of 256 px, hence in u. Left out: the empirical mode decomposition that takes the
+        trend out of a second copy of the signal; the blinks, which it does not know.
+        """
+        recipe = ReferenceRecipe(
+            size=256,
+            flow="farneback",
+            flow_settings={},
+            published_steps=True,
+            head="shift",
+            published_shift=True,
+            nose="top_mean",
+            passes=4,
+            top_share=0.2,
+        )
+        printed = {
+            "motion": recipe,
+            "points": tuple(REGION_NAMES[row] for row in PUBLISHED_ROWS),
+            "lids": False,
+            "signal": "length",
+            "joined": False,
+            "low_pass": "ideal",
+            "foot": "valley",
+            "reach_s": 1.0,
+            "rise_u": 0.7,
+            "rise_share": 0.33,
+            "height_share": 0.33,
+            "stands_out": "one side",
+            "combine": "union",
+            "overlap": 0.29,
+            "shortest_s": 0.4,
+            "longest_s": 200 / 30,
+            "train_peaks": 10**6,
+            "blink_drag_u": 0.0,
+            "factors": {"mouth": 1.8 / 1.85, "nose": 1.8 / 2.1},
+            "thresholds_u": {"ME": 1.8, "MaE": 1.8},
+        }
+        return cls(**printed | changes)
+
 
 class Scores(NamedTuple):
     """What the engine knows of a video before any threshold.
 
     fps : frames per second; frames : (N,) sampled positions; known : (N,) whether a sample could be measured
-    proposals : intervals with their prominence as score, u; blinks : first and last frame of each
+    proposals : intervals with their prominence as score, u; where : the curve that shows it, for each
+    blinks : first and last frame of each
     """
 
     fps: float
     frames: np.ndarray
     known: np.ndarray
     proposals: list[Interval]
+    where: list[str]
     blinks: list[tuple[int, int]]
 
     def with_blink(self, interval: Interval) -> bool:
@@ -200,7 +263,7 @@ def score_video(video: Video, config: FlowPeaksConfig) -> Scores:
 def score_motion(motion: ReferenceMotion, fps: float, config: FlowPeaksConfig | None = None) -> Scores:
     """Propose intervals from measured motion; see the module's equations."""
     config = config or FlowPeaksConfig()
-    stretches = motion.stretches()
+    stretches = motion.stretches() if config.joined else motion.apart()
     proposals = [one for stretch in stretches for one in _propose(stretch, fps, config)]
     blinks = [
         (int(stretch.frames[first]), int(stretch.frames[last]))
@@ -208,7 +271,9 @@ def score_motion(motion: ReferenceMotion, fps: float, config: FlowPeaksConfig | 
         if len(stretch.frames) >= FEWEST_SAMPLES
         for first, last in find_blinks(stretch.eyes, fps / (stretch.frames[1] - stretch.frames[0]), config)
     ]
-    return Scores(fps, motion.frames, motion.known, _strongest(proposals, fps), blinks)
+    kept = _strongest(proposals, fps)
+    spans, where = [one.span for one in kept], [one.where for one in kept]
+    return Scores(fps, motion.frames, motion.known, spans, where, blinks)
 
 
 def spot_scores(
@@ -221,12 +286,14 @@ def spot_scores(
     config = config or FlowPeaksConfig()
     limits = thresholds_u or config.thresholds_u
     above = [
-        Interval(p.onset, p.offset, p.kind, p.apex, p.score / limits[p.kind])
-        for p in scores.proposals
+        _Found(Interval(p.onset, p.offset, p.kind, p.apex, p.score / limits[p.kind]), where)
+        for p, where in zip(scores.proposals, scores.where, strict=True)
         if p.score >= limits[p.kind]
     ]
-    kept = spot.nms(above, config.overlap, across_kinds=True, over="shorter")
-    return _without_trains(kept, scores.fps, config)
+    if config.combine == "union":
+        return _united([one.span for one in above], scores.fps, config)
+    spans = [one.span for one in _without_trains(above, scores.fps, config)]
+    return spot.nms(spans, config.overlap, across_kinds=True, over="shorter")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -266,6 +333,13 @@ def _bridged(curve: np.ndarray, blinks: np.ndarray, around: int) -> np.ndarray:
 # From motion to proposals
 
 
+class _Found(NamedTuple):
+    """An interval and the name of the curve that shows it."""
+
+    span: Interval
+    where: str
+
+
 class Curve(NamedTuple):
     """One signal of a stretch: values (n,) u, low-passed, and what the regions are called.
 
@@ -281,18 +355,32 @@ class Curve(NamedTuple):
 
 def curves(stretch: Stretch, blinks: np.ndarray, rate: float, config: FlowPeaksConfig) -> Iterator[Curve]:
     """Yield all signals of a stretch, equation (1)."""
-    points = np.stack([stretch.regions[:, REGION_NAMES.index(name)] for name in POINTS], axis=1)
+    points = np.stack([stretch.regions[:, REGION_NAMES.index(name)] for name in config.points], axis=1)
+    if config.signal == "length":
+        values = _low_pass(np.linalg.norm(points, axis=2), rate, config)
+        yield from (Curve(name, column) for name, column in zip(config.points, values.T, strict=True))
+    else:
+        yield from _directed(points, rate, config)
+    if config.lids:
+        yield from _lids(stretch, blinks, rate, config)
+
+
+def _directed(points: np.ndarray, rate: float, config: FlowPeaksConfig) -> Iterator[Curve]:
+    """Yield the displacement of regions (n, P, 2), and of opposite ones together, along every direction."""
     mirror = np.array([-1.0, 1.0])
-    together = [
-        (points[:, POINTS.index(left)] + points[:, POINTS.index(right)] * mirror) / 2
-        for left, right in OPPOSITE
-    ]
-    quiet = _low_pass(np.concatenate([points, np.stack(together, axis=1)], axis=1), rate, config)
+    places = {name: column for column, name in enumerate(config.points)}
+    pairs = [pair for pair in OPPOSITE if places.keys() >= set(pair)]
+    together = [(points[:, places[left]] + points[:, places[right]] * mirror) / 2 for left, right in pairs]
+    quiet = _low_pass(np.stack([*points.transpose(1, 0, 2), *together], axis=1), rate, config)
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
     along = quiet @ np.stack([np.cos(angles), np.sin(angles)])  # (n, regions, directions)
-    for row, name in enumerate((*POINTS, *("+".join(pair) for pair in OPPOSITE))):
-        for k in range(DIRECTIONS):
-            yield Curve(f"{name} {round(np.degrees(angles[k]))}", along[:, row, k])
+    for row, name in enumerate((*config.points, *("+".join(pair) for pair in pairs))):
+        for k, angle in enumerate(angles):
+            yield Curve(f"{name} {round(np.degrees(angle))}", along[:, row, k])
+
+
+def _lids(stretch: Stretch, blinks: np.ndarray, rate: float, config: FlowPeaksConfig) -> Iterator[Curve]:
+    """Yield how far the lids are raised, blinks bridged: tightened lower lids (AU7), raised upper ones (AU5)."""
     around = round(config.around_blink_s * rate)
     for lid, longest_s in (("lower lid", np.inf), ("upper lid", spot.ME_LONGEST_S)):
         up = -stretch.regions[:, [REGION_NAMES.index(f"{side} {lid}") for side in ("left", "right")], 1]
@@ -301,31 +389,43 @@ def curves(stretch: Stretch, blinks: np.ndarray, rate: float, config: FlowPeaksC
 
 
 def _low_pass(values: np.ndarray, rate: float, config: FlowPeaksConfig) -> np.ndarray:
+    """Return values (n, ...) without what is faster than the cut-off."""
     if config.low_pass_hz >= rate / 2:
         return values
-    return spot.smooth(values.reshape(len(values), -1), rate, low_pass_hz=config.low_pass_hz).reshape(
-        values.shape
-    )
+    if config.low_pass == "ideal":
+        spectrum = np.fft.rfft(values, axis=0)
+        spectrum[np.fft.rfftfreq(len(values), 1 / rate) > config.low_pass_hz] = 0
+        return np.abs(np.fft.irfft(spectrum, len(values), axis=0))
+    flat = values.reshape(len(values), -1)
+    return spot.smooth(flat, rate, low_pass_hz=config.low_pass_hz).reshape(values.shape)
 
 
-def _propose(stretch: Stretch, fps: float, config: FlowPeaksConfig) -> Iterator[Interval]:
+def _propose(stretch: Stretch, fps: float, config: FlowPeaksConfig) -> Iterator[_Found]:
     """Yield an interval for every peak of every curve of a stretch."""
     if len(stretch.frames) < FEWEST_SAMPLES:
         return
     rate = fps / (stretch.frames[1] - stretch.frames[0])
     blinks = find_blinks(stretch.eyes, rate, config)
     for curve in curves(stretch, blinks, rate, config):
-        for peak in find_peaks(
-            curve.values, prominence=config.least_u, wlen=2 * round(config.reach_s * rate) + 1
-        )[0]:
+        for peak in _peaks(curve.values, rate, config):
             onset, offset, height = extent(curve.values, int(peak), rate, config)
             if offset - onset > curve.longest_s * rate or _jumps(curve, onset, offset, height, config):
                 continue
             if _near_a_blink(onset, int(peak), offset, blinks, rate, config):
                 height -= config.blink_drag_u
-            if height >= config.least_u and offset - onset >= config.shortest_s * rate:
+            height *= next((by for part, by in config.factors.items() if part in curve.name), 1.0)
+            if (
+                height >= config.least_u
+                and config.shortest_s * rate <= offset - onset <= config.longest_s * rate
+            ):
                 onset, peak, offset = (int(stretch.frames[i]) for i in (onset, peak, offset))
-                yield from spot.type_by_duration(np.array([[onset, offset]]), fps, [peak], [height])
+                (span,) = spot.type_by_duration(np.array([[onset, offset]]), fps, [peak], [height])
+                yield _Found(span, curve.name)
+
+
+def _peaks(values: np.ndarray, rate: float, config: FlowPeaksConfig) -> np.ndarray:
+    prominence = config.least_u if config.stands_out == "both sides" else None
+    return find_peaks(values, prominence=prominence, wlen=2 * round(config.reach_s * rate) + 1)[0]
 
 
 def _jumps(curve: Curve, onset: int, offset: int, height: float, config: FlowPeaksConfig) -> bool:
@@ -341,7 +441,8 @@ def extent(curve: np.ndarray, peak: int, rate: float, config: FlowPeaksConfig) -
     reach = round(config.reach_s * rate)
     left, foot_left = _side(curve[max(0, peak - reach) : peak + 1][::-1], config)
     right, foot_right = _side(curve[peak : peak + reach + 1], config)
-    height = curve[peak] - max(curve[peak - foot_left], curve[peak + foot_right])
+    feet = curve[peak - foot_left], curve[peak + foot_right]
+    height = curve[peak] - (max(feet) if config.stands_out == "both sides" else min(feet))
     return peak - left, peak + right, float(height)
 
 
@@ -356,7 +457,7 @@ def _side(side: np.ndarray, config: FlowPeaksConfig) -> tuple[int, int]:
     rises = side - lowest > np.maximum(config.rise_u, config.rise_share * (side[0] - lowest))
     end = int(side[: int(rises.argmax()) if rises.any() else len(side)].argmin())
     foot = end
-    for _ in range(KNEE_ROUNDS):
+    for _ in range(KNEE_ROUNDS if config.foot == "bend" else 0):
         if end < 2:
             break
         line = side[0] + (side[end] - side[0]) * np.arange(end + 1) / end
@@ -366,29 +467,45 @@ def _side(side: np.ndarray, config: FlowPeaksConfig) -> tuple[int, int]:
     return int(np.flatnonzero(side[: foot + 1] <= level)[0]), foot
 
 
-def _strongest(proposals: list[Interval], fps: float) -> list[Interval]:
-    """Return of proposals that say the same, apex within a tenth of a second and most frames shared, the strongest."""
-    kept: list[Interval] = []
-    for one in sorted(proposals, key=lambda p: (-p.score, p)):
+def _strongest(found: Sequence[_Found], fps: float) -> list[_Found]:
+    """Return of intervals that say the same, apex within a tenth of a second and most frames shared, the strongest."""
+    kept: list[_Found] = []
+    for one in sorted(found, key=lambda f: (-f.span.score, f.span, f.where)):
         if not any(
-            one.kind == other.kind and abs(one.apex - other.apex) <= 0.1 * fps and iou(one, other) > 0.5
+            one.span.kind == other.span.kind
+            and abs(one.span.apex - other.span.apex) <= 0.1 * fps
+            and iou(one.span, other.span) > 0.5
             for other in kept
         ):
             kept.append(one)
-    return sorted(kept)
+    return sorted(kept, key=lambda f: f.span)
 
 
-def _without_trains(spotted: Sequence[Interval], fps: float, config: FlowPeaksConfig) -> list[Interval]:
-    """Drop short peaks that follow each other faster than expressions do: somebody talks, chews or laughs."""
-    short = sorted((p for p in spotted if p.kind == "ME"), key=lambda p: p.apex)
-    dropped: set[Interval] = set()
-    train: list[Interval] = []
-    for one in [*short, None]:
-        if one is not None and train and one.apex - train[-1].apex <= config.train_s * fps:
-            train.append(one)
-            continue
-        if len(train) >= config.train_peaks:
-            first, last = train[0].onset - 0.15 * fps, train[-1].offset + 0.15 * fps
-            dropped.update(p for p in spotted if first <= p.apex <= last)
-        train = [one]
-    return sorted(set(spotted) - dropped)
+def _united(spans: Sequence[Interval], fps: float, config: FlowPeaksConfig) -> list[Interval]:
+    """Join intervals that share more than `overlap` of the shorter one, whatever their kind, until none do."""
+    united: list[Interval] = []
+    for span in sorted(spans):
+        while (
+            found := next((other for other in united if _share(span, other) > config.overlap), None)
+        ) is not None:
+            united.remove(found)
+            strong = max(span, found, key=lambda one: one.score)
+            ends = np.array([[min(span.onset, found.onset), max(span.offset, found.offset)]])
+            (span,) = spot.type_by_duration(ends, fps, [strong.apex], [strong.score])
+        united.append(span)
+    return sorted(united)
+
+
+def _share(first: Interval, second: Interval) -> float:
+    return intersection(first, second) / min(first.length, second.length)
+
+
+def _without_trains(found: Sequence[_Found], fps: float, config: FlowPeaksConfig) -> list[_Found]:
+    """Drop mouth movements where short ones follow each other faster than expressions do: talking, chewing, laughing."""
+    mouth = [one for one in found if "mouth" in one.where]
+    short = spot.nms([one.span for one in mouth if one.span.kind == "ME"], config.overlap, over="shorter")
+    apexes = sorted(span.apex for span in short)
+    breaks = np.flatnonzero(np.diff(apexes) > config.train_s * fps) + 1
+    trains = [train for train in np.split(apexes, breaks) if len(train) >= config.train_peaks]
+    dropped = {id(one) for one in mouth for train in trains if train[0] <= one.span.apex <= train[-1]}
+    return [one for one in found if id(one) not in dropped]
