@@ -14,7 +14,7 @@ from mespot_lib import face
 from mespot_lib.features.flow import dense_flow
 from mespot_lib.features.head_motion import nose_shift, remove_head_motion
 from mespot_lib.features.motion import region_crop
-from mespot_lib.frames import iter_frames
+from mespot_lib.frames import FrameError, iter_frames
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Video
 from mespot_lib.user_video import Analysis, apex_of, displacements, place_name
@@ -118,7 +118,10 @@ def _images(video: Video, wanted: set[int]) -> dict[int, np.ndarray]:
         parts = [iter_frames(video, t, t + 1, grey=False, on_damaged="gap") for t in sorted(wanted)]
     else:  # one search for a key frame, not three
         parts = [iter_frames(video, min(wanted), max(wanted) + 1, grey=False, on_damaged="gap")]
-    return {one.t: one.image for part in parts for one in part if one.t in wanted}
+    try:
+        return {one.t: one.image for part in parts for one in part if one.t in wanted}
+    except FrameError:  # moved away since, for instance
+        return {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

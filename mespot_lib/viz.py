@@ -493,9 +493,11 @@ def draw_movement(ax: Axes, found: Analysis, span: Interval, margin_s: float = 0
     shade_truth(ax, [span], fps)
     ax.axvline(apex_of(span) / fps, color=KIND_COLOURS[span.kind], lw=0.9, ls=":")
     ax.plot(seconds, lengths, color="#9A9A9A", lw=0.6, alpha=0.7)
-    for movement, colour in zip(strongest_movements(found, span), MOVEMENT_COLOURS, strict=False):
+    strongest = strongest_movements(found, span)
+    for movement, colour in zip(strongest, MOVEMENT_COLOURS, strict=False):
         ax.plot(seconds, lengths[:, movement.row], color=colour, lw=1.7, label=movement.place)
-    ax.legend(loc="upper left", fontsize=8)
+    if strongest:
+        ax.legend(loc="upper left", fontsize=8)
     ax.set(xlabel="time, s", ylabel="from the onset, u", xlim=(max(0, first / fps), last / fps))
     ax.set_ylim(0, max(1.0, 1.25 * float(np.nanmax(lengths, initial=0.0))))
     return ax
