@@ -8,12 +8,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import EVENTS, planned, write_tree
 
-from mespot_lib.datasets import casme2, read_dataset, samm_lv
-from mespot_lib.datasets.workbook import CELLS, cell_text, encode_cells, normal_aus
+from mespot_lib.datasets import casme2, casme3, read_dataset, samm_lv
+from mespot_lib.datasets.workbook import (
+    CELLS,
+    cell_kind,
+    cell_text,
+    encode_cells,
+    encode_others,
+    normal_aus,
+)
 from mespot_lib.manifest import DatasetError, event_table, read_manifest, write_manifest
-from mespot_lib.synthetic.layouts import plan_videos, write_workbook
+from mespot_lib.synthetic.layouts import WRITERS, plan_videos, write_workbooks
 from mespot_lib.synthetic.layouts.casme2 import STIMULI
 from mespot_lib.synthetic.layouts.casme2 import SUBJECTS as CASME2_SUBJECTS
+from mespot_lib.synthetic.layouts.casme3_a import SUBJECTS as CASME3_SUBJECTS
 from mespot_lib.synthetic.layouts.samm_lv import SUBJECTS as SAMM_SUBJECTS
 
 # ------------------------------------------------------------------------------------------------ round trip
@@ -60,25 +68,105 @@ def samm_rows(draw):
     return {"video_uid": f"samm_lv/{subject}/{subject}_{recording}"} | encode_cells(row)
 
 
+def row_lists(rows):
+    return st.lists(rows, min_size=1, max_size=6)
+
+
+def same(a, b):
+    return (cell_kind(a), cell_text(a)) == (cell_kind(b), cell_text(b))
+
+
+def joined_by(key):
+    subject, letter, moments = key
+    return subject, letter, *map(cell_text, moments)
+
+
+@st.composite
+def casme3_a_tables(draw):
+    """Draw the rows of both workbooks of CAS(ME)^3 A as the reader joins them: what is in the list alone comes last."""
+    subjects, letters = st.sampled_from(CASME3_SUBJECTS[:3]), st.sampled_from("ajm")
+    moments = st.tuples(*[frame_numbers] * 3)
+    keys = st.lists(
+        st.tuples(subjects, letters, moments),
+        min_size=1,
+        max_size=6,
+        unique_by=joined_by,
+    )
+    rows = {"first": [], "list": []}
+    for subject, letter, frames in draw(keys):
+        where = draw(st.sampled_from(["first", "both", "list"]))
+        row = {"subject_raw": subject, "expr_id_raw": draw(st.sampled_from([letter, letter.upper()]))}
+        row |= dict(zip(("onset_raw", "apex_raw", "offset_raw"), frames, strict=True))
+        notes = {"Objective class": draw(cells), "remark": draw(cells)}
+        row["au_raw"] = draw(cells)
+        if where != "first":
+            row["emotion_raw"] = draw(cells)
+            notes[casme3.LIST_ROW] = 0  # until the order in the list is known
+        if where != "list":
+            row["type_raw"] = draw(st.sampled_from(["Micro-expression", "Macro-expression"]))
+        if where == "both":
+            others = {"AU": row["au_raw"], "Objective class": notes["Objective class"]}
+            for header, value in others.items():
+                other = draw(st.one_of(st.just(value), cells))
+                if not same(other, value):
+                    notes[f"{casme3.LIST}{header}"] = "" if other is None else other
+        uid = f"casme3_a/{subject}/{subject}_{letter}"
+        rows["list" if where == "list" else "first"].append(({"video_uid": uid}, row, notes))
+    listed = [notes for _, _, notes in rows["first"] + rows["list"] if casme3.LIST_ROW in notes]
+    for at, notes in zip(draw(st.permutations(range(len(listed)))), listed, strict=True):
+        notes[casme3.LIST_ROW] = at + 2
+    rows["list"].sort(key=lambda row: row[2][casme3.LIST_ROW])
+    return [
+        known | encode_cells(row | {"notes": encode_others(notes)})
+        for known, row, notes in rows["first"] + rows["list"]
+    ]
+
+
+@st.composite
+def casme3_c_rows(draw):
+    """Draw native cells of one row of the clips of CAS(ME)^3 C."""
+    subject, clip = draw(st.integers(1, 31)), draw(st.integers(1, 40))
+    row = {name: draw(frame_numbers) for name in ("onset_raw", "offset_raw")}
+    row |= {
+        "subject_raw": draw(st.sampled_from([subject, str(subject), f"{subject:02d}"])),
+        "expr_id_raw": draw(st.sampled_from([clip, str(clip)])),
+        "au_raw": draw(cells),
+        "notes": encode_others({"risk": draw(cells), "remark": draw(cells)}),
+    }
+    return {"video_uid": f"casme3_c/{subject:02d}/{subject:02d}_{clip}"} | encode_cells(row)
+
+
+TABLES = {  # layout -> tables that its reader returns as they were written
+    "casme2": row_lists(casme2_rows()),
+    "casme3_a": casme3_a_tables(),
+    "casme3_c": row_lists(casme3_c_rows()),
+    "samm_lv": row_lists(samm_rows()),
+}
+OPTIONS = {"samm_lv": {"release": "V2"}}  # V3 has other onsets
+
+
 def round_trip(layout, rows, folder):
-    """Write rows as a workbook, read it, write the manifest, read that, and return its native columns."""
-    name = casme2.WORKBOOKS[0] if layout == "casme2" else samm_lv.workbook_name("V2")
-    media = "rawpic" if layout == "casme2" else samm_lv.MEDIA
-    (folder / media).mkdir(parents=True, exist_ok=True)
-    write_workbook(layout, event_table(rows), folder / name)
-    write_manifest(read_dataset(layout, folder, policy="raw"), folder / "out")
+    """Write rows as workbooks, read them, write the manifest, read that, and return its native columns."""
+    media = plan_videos(layout, 1, 1, 100)[0][0]["rel_path"]
+    for place in (folder, folder / "again"):
+        (place / media).mkdir(parents=True)
+    first = write_workbooks(layout, event_table(rows), folder)
+    options = OPTIONS.get(layout, {})
+    write_manifest(read_dataset(layout, folder, policy="raw", **options), folder / "out")
     manifest = read_manifest(folder / "out", folder)
-    again = folder / "again"
-    (again / media).mkdir(parents=True, exist_ok=True)
-    write_workbook(layout, manifest.events, again / name)
-    assert (again / name).read_bytes() == (folder / name).read_bytes()
+    again = write_workbooks(layout, manifest.events, folder / "again")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in first]
     return manifest.events[["video_uid", *CELLS, "cell_kinds"]]
 
 
-@pytest.mark.parametrize(("layout", "rows"), [("casme2", casme2_rows()), ("samm_lv", samm_rows())])
-def test_tables_survive_the_native_workbook(layout, rows, tmp_path_factory):
+def test_every_layout_with_a_workbook_has_its_round_trip():
+    assert set(TABLES) == {layout for layout, writer in WRITERS.items() if writer.sheets}
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_tables_survive_the_native_workbook(layout, tmp_path_factory):
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(st.lists(rows, min_size=1, max_size=6))
+    @given(TABLES[layout])
     def survive(drawn):
         expected = event_table(drawn)[["video_uid", *CELLS, "cell_kinds"]]
         found = round_trip(layout, drawn, tmp_path_factory.mktemp(layout))

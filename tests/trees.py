@@ -13,6 +13,7 @@ from mespot_lib.synthetic.layouts import label_rows, plan_videos, write_workbook
 from mespot_lib.synthetic.layouts.native import write_frames
 
 FRAMES = 40
+GREY = ("fourdme", "megc2022_samm", "megc2023_samm", "samm_lv")
 
 
 def planned(kind: str, onset: int, apex: int, offset: int, aus: Sequence[str] = ("4",)) -> PlannedEvent:
@@ -34,7 +35,7 @@ def write_tree(
 ) -> Path:
     """Write a tree in which every video has the same expressions; there is no marker, so it counts as recorded."""
     plan = [video for subject in plan_videos(layout, subjects, videos, frames) for video in subject]
-    image = np.zeros((12, 16, 3) if layout == "casme2" else (12, 16), np.uint8)
+    image = np.zeros((12, 16) if layout in GREY else (12, 16, 3), np.uint8)
     for video in plan:
         write_frames(root, video, [image] * frames, 90)
     rows = label_rows(layout, layout, plan, [events] * len(plan), seed=1)
