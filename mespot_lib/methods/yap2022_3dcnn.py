@@ -186,16 +186,36 @@ class SeparableBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in, D, H, W) to (N, C, D, H / stride, W / stride); D is 1 or 2."""
-        return self.dropout(nnf.relu(self.norm(self.convolved(x))))
+        return self.dropout(self.norm(self.convolved(x)).relu_())
 
     def convolved(self, x: Tensor) -> Tensor:
         """Return the separable convolution alone."""
-        depth = x.shape[2]
-        slices = []
-        for d in range(depth):
-            parts = [self._depthwise(x[:, :, s], s - d + 1) for s in range(depth)]
-            slices.append(nnf.conv2d(sum(parts[1:], parts[0]), self.pointwise[:, :, None, None]))
-        return torch.stack(slices, dim=2)
+        slices = self._convolved(x.unbind(2), self.pointwise, None)
+        return slices[0].unsqueeze(2) if len(slices) == 1 else torch.stack(slices, dim=2)
+
+    def at_test_time(self, slices: Sequence[Tensor]) -> list[Tensor]:
+        """Return what `forward` does in evaluation mode, slice by slice, each (N, C_in, H, W)."""
+        return [x.relu_() for x in self._convolved(slices, *self.folded())]
+
+    def _convolved(self, slices: Sequence[Tensor], pointwise: Tensor, shifts: Tensor | None) -> list[Tensor]:
+        out = []
+        for d in range(len(slices)):
+            if self.groups == 1:  # separable and full convolution are one, and one is faster
+                kernels = self.full_kernels(pointwise)
+                parts = [
+                    nnf.conv2d(x, kernels[s - d + 1], stride=self.stride, padding=1)
+                    for s, x in enumerate(slices)
+                ]
+                summed = sum(parts[1:], parts[0])
+                out.append(summed if shifts is None else summed + shifts[:, None, None])
+            else:
+                parts = [self._depthwise(x, s - d + 1) for s, x in enumerate(slices)]
+                out.append(nnf.conv2d(sum(parts[1:], parts[0]), pointwise[:, :, None, None], shifts))
+        return out
+
+    def full_kernels(self, pointwise: Tensor) -> Tensor:
+        """Return the kernels (3, C, 1, 3, 3) of the full convolution that a block with one input channel amounts to."""
+        return torch.einsum("om,jmihw->joihw", pointwise, self.depthwise)
 
     def _depthwise(self, x: Tensor, tap: int) -> Tensor:
         return nnf.conv2d(x, self.depthwise[tap], stride=self.stride, padding=1, groups=self.groups)
@@ -204,15 +224,6 @@ class SeparableBlock(nn.Module):
         """Return pointwise weights (C, C_in * multiplier) and shifts (C,) that do batch norm at test time too."""
         scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
         return self.pointwise * scale[:, None], self.norm.bias - self.norm.running_mean * scale
-
-    def at_test_time(self, slices: Sequence[Tensor]) -> list[Tensor]:
-        """Return what `forward` does in evaluation mode, slice by slice, each (N, C_in, H, W)."""
-        weights, shifts = self.folded()
-        out = []
-        for d in range(len(slices)):
-            parts = [self._depthwise(x, s - d + 1) for s, x in enumerate(slices)]
-            out.append(nnf.conv2d(sum(parts[1:], parts[0]), weights[:, :, None, None], shifts).relu_())
-        return out
 
 
 class Yap3dCnn(nn.Module):
@@ -257,10 +268,10 @@ class Yap3dCnn(nn.Module):
         """Return what the first block makes of single images (N, S, S): (2, N, D, C, h, w), as frame and as reference.
 
         Up to the ReLU everything is linear in the two images of a pair, so their parts are computed once per image and
-        added for each pair. With one input channel, separable and full convolution are one.
+        added for each pair.
         """
         weights, shifts = self.blocks[0].folded()
-        kernels = torch.einsum("om,jmihw->joihw", weights, self.blocks[0].depthwise)
+        kernels = self.blocks[0].full_kernels(weights)
         depth = len(self.slices)
         by_role = [
             sum(self.slices[s, role] * kernels[s - d + 1] for s in range(depth))
