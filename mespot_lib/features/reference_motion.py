@@ -234,7 +234,7 @@ class _Joined(NamedTuple):
 
     def stretch(self) -> Stretch:
         """Return it on evenly spaced samples; single lost ones are bridged by straight lines."""
-        step = int(np.median(np.diff(self.frames)))
+        step = int(np.median(np.diff(self.frames))) if len(self.frames) > 1 else 1
         even = np.arange(self.frames[0], self.frames[-1] + 1, step)
 
         def resampled(values: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ OPPOSITE = (
 )
 DIRECTIONS = 8
 FEWEST_SAMPLES = 8
-KNEE_ROUNDS, KNEE_REACH = 3, 1.6
+KNEE_ROUNDS, KNEE_REACH, KNEE_DEPTH = 3, 1.6, 0.05
 
 
 @dataclass(frozen=True)
@@ -339,6 +339,10 @@ class _Found(NamedTuple):
     span: Interval
     where: str
 
+    @property
+    def at_mouth(self) -> bool:
+        return "mouth" in self.where
+
 
 class Curve(NamedTuple):
     """One signal of a stretch: values (n,) u, low-passed, and what the regions are called.
@@ -461,7 +465,11 @@ def _side(side: np.ndarray, config: FlowPeaksConfig) -> tuple[int, int]:
         if end < 2:
             break
         line = side[0] + (side[end] - side[0]) * np.arange(end + 1) / end
-        foot = int((line - side[: end + 1]).argmax()) or end
+        below = line - side[: end + 1]
+        if below.max() < KNEE_DEPTH * (side[0] - side[end]):  # a straight fall bends nowhere
+            foot = end
+            break
+        foot = int(below.argmax())
         end = min(end, max(2, round(KNEE_REACH * foot)))
     level = side[foot] + config.height_share * (side[0] - side[foot])
     return int(np.flatnonzero(side[: foot + 1] <= level)[0]), foot
@@ -473,6 +481,7 @@ def _strongest(found: Sequence[_Found], fps: float) -> list[_Found]:
     for one in sorted(found, key=lambda f: (-f.span.score, f.span, f.where)):
         if not any(
             one.span.kind == other.span.kind
+            and one.at_mouth == other.at_mouth  # a train at the mouth is told by all its peaks
             and abs(one.span.apex - other.span.apex) <= 0.1 * fps
             and iou(one.span, other.span) > 0.5
             for other in kept
@@ -501,8 +510,8 @@ def _share(first: Interval, second: Interval) -> float:
 
 
 def _without_trains(found: Sequence[_Found], fps: float, config: FlowPeaksConfig) -> list[_Found]:
-    """Drop mouth movements where short ones follow each other faster than expressions do: talking, chewing, laughing."""
-    mouth = [one for one in found if "mouth" in one.where]
+    """Drop movements of the mouth where short ones follow each other faster than expressions do, as in talking."""
+    mouth = [one for one in found if one.at_mouth]
     short = spot.nms([one.span for one in mouth if one.span.kind == "ME"], config.overlap, over="shorter")
     apexes = sorted(span.apex for span in short)
     breaks = np.flatnonzero(np.diff(apexes) > config.train_s * fps) + 1
