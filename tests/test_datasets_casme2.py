@@ -386,3 +386,70 @@ def test_events_are_numbered_in_source_order(tmp_path):
     manifest = read_dataset("casme2", write_tree("casme2", tmp_path, subjects=1, videos=1, events=events))
     assert list(manifest.events["event_uid"]) == ["casme2/s15/15_0101#1", "casme2/s15/15_0101#2"]
     assert list(manifest.events["type"]) == ["MaE", "ME"]
+
+
+# ------------------------------------------------------------------------------------------------ video files
+
+
+def as_video_files(tree, ext=".avi", fps=30):
+    """Put the frames of every folder of rawpic into a video file of rawvideo."""
+    import av
+    import cv2
+
+    for folder in (tree / "rawpic").glob("*/*"):
+        target = tree / "rawvideo" / folder.parent.name / f"{folder.name}{ext}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(target), "w") as container:
+            stream = container.add_stream("mpeg4", rate=fps, width=32, height=24, pix_fmt="yuv420p")
+            for path in sorted(folder.iterdir()):
+                image = cv2.resize(cv2.imread(str(path)), (32, 24))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+            container.mux(stream.encode())
+    shutil.rmtree(tree / "rawpic")
+    return tree
+
+
+@pytest.mark.parametrize("ext", [".avi", ".mp4", ".mov", ".mkv"])
+def test_video_files_have_the_frame_numbers_of_the_workbook(tmp_path, ext):
+    tree = write_tree("casme2", tmp_path, subjects=1, videos=2, frames=33)
+    frames = read_dataset("casme2", tree)
+    manifest = read_dataset("casme2", as_video_files(tree, ext))
+    assert manifest.descriptor["subset"] == "rawvideo"
+    assert manifest.uids == frames.uids
+    video = manifest.video("casme2/s15/15_0101")
+    assert (video.media, video.length, video.fps, video.width, video.height) == ("video", 33, 30.0, 32, 24)
+    assert (video.first_frame_no, video.path.suffix) == (1, ext)
+    for uid in manifest.uids:
+        assert manifest.truth(uid) == frames.truth(uid)
+
+
+def test_video_files_are_read_on_the_frame_axis_of_the_labels(tmp_path):
+    import numpy as np
+
+    from mespot_lib.frames import iter_frames
+
+    tree = as_video_files(write_tree("casme2", tmp_path, subjects=1, videos=1, frames=33))
+    video = read_dataset("casme2", tree).video("casme2/s15/15_0101")
+    found = list(iter_frames(video, 2, 10))
+    assert [frame.t for frame in found] == list(range(2, 10))
+    assert all(np.ptp(frame.image) < 10 for frame in found)
+
+
+def test_the_rate_of_a_video_file_is_its_own(tmp_path):
+    tree = as_video_files(write_tree("casme2", tmp_path, subjects=1, videos=1, frames=33), fps=25)
+    manifest = read_dataset("casme2", tree)
+    assert manifest.videos["fps"][0] == manifest.descriptor["fps"] == 25.0
+    assert "rate_unexpected" in rules(manifest)
+    manifest = read_dataset("casme2", tree, fps=30.0)
+    assert manifest.videos["fps"][0] == 30.0
+    assert "fps_given" in rules(manifest)
+
+
+def test_a_video_file_that_cannot_be_read_is_listed_and_its_rows_stay(tmp_path):
+    tree = as_video_files(write_tree("casme2", tmp_path, subjects=1, videos=2, frames=33))
+    (tree / "rawvideo/s15/15_0101disgustingteeth.avi").write_bytes(b"RIFF")
+    manifest = read_dataset("casme2", tree)
+    assert manifest.uids == ("casme2/s15/15_0102",)
+    assert manifest.counts()["without_media"] == 2
+    row = manifest.repairs().query("rule == 'video_unreadable'")
+    assert row["source"].item() == "rawvideo/s15/15_0101disgustingteeth.avi"

@@ -103,13 +103,21 @@ class Findings:
         )
 
     def add_video_file(
-        self, uid: str, file: Path, *, fps: float | None = None, first: int = 0, **columns: Any
+        self,
+        uid: str,
+        file: Path,
+        *,
+        fps: float | None = None,
+        usual_fps: float | None = None,
+        first: int = 0,
+        **columns: Any,
     ) -> None:
         """Index a video file and add its row, with remarks on what its stamps say.
 
         Parameters
         ----------
         fps : frames per second, by default as the container says.
+        usual_fps : what the container should say; another rate is remarked on.
         first : number of the first frame, as the annotation counts.
 
         Raises
@@ -132,6 +140,8 @@ class Findings:
             self.remark(source, "file_ends_early", uid, before=before, after=after)
         if not math.isclose(rate, index.rate, rel_tol=1e-3):
             self.remark(source, "fps_given", uid, before=f"{index.rate:.6g}", after=f"{rate:.6g}")
+        elif usual_fps and not math.isclose(rate, usual_fps, rel_tol=1e-2):
+            self.remark(source, "rate_unexpected", uid, before=f"{usual_fps:.6g}", after=f"{rate:.6g}")
         measured = {
             "media": "video",
             "ext": file.suffix,

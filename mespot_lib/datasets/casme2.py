@@ -175,7 +175,7 @@ def _find_videos(
             if found is subfolders:
                 findings.add_video(uid, path, **known)
             else:
-                findings.add_readable_file(uid, path, fps=fps, first=1, **known)
+                findings.add_readable_file(uid, path, fps=fps, usual_fps=FPS, first=1, **known)
 
 
 def _video_id(findings: Findings, subject: str, folder: str) -> str | None:
