@@ -1,6 +1,7 @@
 """The catalogue of faults: every reader names every planted fault, under every policy, and nothing else."""
 
 import functools
+import itertools
 import shutil
 from collections import Counter
 
@@ -15,6 +16,7 @@ from mespot_lib.synthetic.layouts import WRITERS, faults
 from mespot_lib.synthetic.layouts.faults import FAULTS, faults_of, plant, write_blank_tree
 
 CASES = [(layout, fault) for layout in WRITERS for fault in faults_of(layout)]
+TURNS = itertools.cycle(("official_baseline", "raw", "lgsnet", "softnet", "strict", "slswin"))
 COUNTED = ("rows", "videos", "without_media")
 
 
@@ -42,9 +44,19 @@ def reported(manifest):
     return Counter(zip(repairs["uid"].fillna(""), repairs["rule"], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "fault"), CASES)
 def test_every_planted_fault_is_named_and_nothing_else(clean, copied, layout, fault):
-    root, before = copied(layout), clean(layout)[1]
+    check(layout, fault, copied(layout), clean(layout)[1])
+
+
+@pytest.mark.parametrize(("layout", "fault", "policy"), [(*case, next(TURNS)) for case in CASES])
+def test_planted_faults_under_one_policy_each(clean, copied, layout, fault, policy):
+    check(layout, fault, copied(layout), {policy: clean(layout)[1][policy]})
+
+
+def check(layout, fault, root, before):
+    """Plant a fault into the tree at `root`; `before` is what each policy made of it."""
     planted = plant(layout, root, fault)
     assert (planted.fault, set(planted.reports)) == (fault, set(POLICIES))
     for policy, old in before.items():
