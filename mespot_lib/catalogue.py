@@ -50,13 +50,16 @@ def load_dataset(
     return read_dataset(facts["layout"], root, policy or facts["fix_policy"], name=name)
 
 
-def read_folder(name: str, root: str | Path, policy: str | None = None) -> Manifest:
+def read_folder(name: str, root: str | Path, policy: str | None = None, fps: float | None = None) -> Manifest:
     """Return the manifest of any folder in the layout of the dataset `name`; nothing is drawn.
+
+    fps : frames per second, where they are other than usual, or the files do not tell.
 
     A drawn folder goes by the name it was drawn under, a recorded one by the name of its layout, whichever was asked.
     """
     facts = dataset_facts(name)
-    return read_dataset(facts["layout"], root, policy or facts["fix_policy"])
+    options = {} if fps is None else {"fps": fps}
+    return read_dataset(facts["layout"], root, policy or facts["fix_policy"], **options)
 
 
 def expected_counts(manifest: Manifest) -> pd.DataFrame:

@@ -170,6 +170,9 @@ def manifest(
         Path | None, typer.Argument(help="Where the dataset lies, if not at its usual place.")
     ] = None,
     policy: Annotated[str | None, typer.Option(help="Fix policy of the labels.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second, where the files do not tell; with ROOT.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write dataset.json, videos.csv, events.csv to.")
     ] = None,
@@ -186,7 +189,7 @@ def manifest(
     if check:
         _check_manifest(Path(dataset), root, as_json)
         return
-    found = read_folder(dataset, root, policy) if root else load_dataset(dataset, policy=policy)
+    found = read_folder(dataset, root, policy, fps) if root else load_dataset(dataset, policy=policy)
     repairs = found.repairs()
     if out:
         write_manifest(found, out)

@@ -22,6 +22,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from mespot_lib.manifest import DatasetError, Video
 
@@ -180,24 +181,81 @@ def load_landmarks(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return frame_no.astype(np.int32), landmarks.astype(np.float32)
 
 
-def side_landmarks(video: Video) -> np.ndarray:
-    """Return the landmarks of a video's side file on its frame axis: (T, 68, 2) float32 px, NaN where it has none.
+def load_openface(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the landmarks of an OpenFace table: frame numbers (T,) int32 from 1, landmarks (T, 68, 2) float32 px.
+
+    The file is the .csv of OpenFace's FeatureExtraction with 2D landmarks: columns `frame`, `success`, `x_0` to `x_67`,
+    `y_0` to `y_67` (names may have blanks around them). Frames without success are left out. Where there are several
+    faces, the one of the first `face_id` counts.
 
     Raises
     ------
     FaceError
-        If the video has no side file, or the file has a frame that the video lacks.
+        If the file is absent or no such table, or a frame stands in it twice.
     """
-    if video.landmarks is None:
+    names = [f"{axis}_{point}" for axis in "xy" for point in range(68)]
+    try:
+        table = pd.read_csv(path, skipinitialspace=True)
+    except (OSError, ValueError) as error:
+        raise FaceError(f"the landmark table {path} cannot be read: {error}") from error
+    table.columns = [str(name).strip() for name in table.columns]
+    missing = [name for name in ("frame", "success", *names) if name not in table.columns]
+    if missing:
+        raise FaceError(
+            f"the landmark table {path} lacks {len(missing)} columns, the first {missing[0]!r}; OpenFace writes them "
+            "with -2Dfp"
+        )
+    if "face_id" in table.columns and len(table):
+        table = table[table["face_id"] == table["face_id"].iloc[0]]
+    try:
+        values = table[["frame", "success", *names]].astype(float).to_numpy()
+    except ValueError as error:
+        raise FaceError(f"the landmark table {path} has a cell that is no number: {error}") from error
+    found = values[(values[:, 1] == 1) & np.isfinite(values).all(axis=1)]
+    numbers = found[:, 0].astype(np.int32)
+    if (np.diff(numbers) <= 0).any() or (numbers < 1).any():
+        raise FaceError(f"the landmark table {path}: its frame numbers do not count upwards from 1")
+    return numbers, found[:, 2:].reshape(-1, 2, 68).transpose(0, 2, 1).astype(np.float32)
+
+
+def side_landmarks(video: Video, path: Path | None = None) -> np.ndarray:
+    """Return landmarks from a file on a video's frame axis: (T, 68, 2) float32 px, NaN where the file has none.
+
+    path : an .npz side file (`load_landmarks`; its frame numbers are those of the video), or a .csv of OpenFace
+        (`load_openface`, whose first frame is the first one of the video); by default the side file of the manifest.
+
+    Raises
+    ------
+    FaceError
+        If there is no file, it cannot be read, or it has a frame that the video lacks.
+    """
+    path = Path(path) if path is not None else video.landmarks
+    if path is None:
         raise FaceError(f"{video.uid} has no landmark side file")
-    frame_no, landmarks = load_landmarks(video.landmarks)
+    if path.suffix.lower() == ".csv":
+        numbers, landmarks = load_openface(path)
+        frame_no = _nth_frame_numbers(video, numbers, path)
+    else:
+        frame_no, landmarks = load_landmarks(path)
     try:
         positions = [video.position(int(number)) for number in frame_no]
     except DatasetError as error:
-        raise FaceError(f"the landmark file {video.landmarks} belongs to another video: {error}") from error
+        raise FaceError(f"the landmark file {path} belongs to another video: {error}") from error
     on_axis = np.full((video.length, 68, 2), np.nan, dtype=np.float32)
     on_axis[positions] = landmarks
     return on_axis
+
+
+def _nth_frame_numbers(video: Video, numbers: np.ndarray, path: Path) -> np.ndarray:
+    """Return the frame numbers of the n-th frames, n from 1: OpenFace counts the frames that there are, not gaps."""
+    absent = {number for first, last in video.missing for number in range(first, last + 1)}
+    present = np.array([n for n in range(video.first_frame_no, video.last_frame_no + 1) if n not in absent])
+    if len(numbers) and numbers[-1] > len(present):
+        raise FaceError(
+            f"the landmark file {path} belongs to another video: it has frame {numbers[-1]}, {video.uid} has "
+            f"{len(present)} frames"
+        )
+    return present[numbers - 1]
 
 
 def jittered_landmarks(landmarks: np.ndarray, sigma_u: float, rng: np.random.Generator) -> np.ndarray:

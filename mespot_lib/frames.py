@@ -9,8 +9,8 @@ length of the video and a gap never shifts the frames behind it:
 A missing frame is a gap: it is not yielded, and nothing stands in for it. `gaps` lists those that the manifest knows.
 A damaged frame is an error that names the file and its position, or a gap that is warned of; `damaged_frames` lists
 all of a video. What counts as damaged: a file that is absent though the manifest has it, is empty, ends too early, or
-cannot be decoded; in a video file also what refers to the damage, up to the next key frame, and frames that the container
-promises behind the last one it has. A picture whose *middle* has been overwritten may decode to a wrong one and is not
+cannot be decoded; in a video file also what refers to the damage, up to the next key frame, and frames promised by the
+container behind the last one it has. A picture whose *middle* has been overwritten may decode to a wrong one and is not
 recognised.
 """
 

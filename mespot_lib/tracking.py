@@ -2,8 +2,8 @@
 
     detection        at the beginning, and about every second near the last place
     in between       points on the face are followed from frame to frame (Lucas-Kanade, there and back), and a
-                     similarity fitted to them, in which moving brows and lips count little, carries the landmarks on
-    next detection   what it says otherwise is blended in over the second that follows, so that nothing jumps
+                     similarity fitted to them, in which moving brows and lips count little, moves the landmarks
+    next detection   what it says otherwise is blended in over the second that follows: nothing jumps
 
 A *scene* is a stretch in which the face is followed without a break. Motion can be measured within a scene only: between
 two of them the camera was cut, or the face was gone.
@@ -47,11 +47,12 @@ _LOOKS_WHEN_UNSURE = 3  # in succession
 
 _SLOW_U, _SCATTER_U = 0.25, 8.0  # correction per detection, and scatter of detectors
 
-# Differences of successive thumbnails (1 - correlation). Between frames of a face that turns quickly, 0.05; a cut from
-# one take to the next before the same background, 0.15 to 0.5.
-_CUT, _CUT_IF_SUDDEN, _CUT_IF_LOST = 0.4, 0.15, 0.04
-_SUDDEN = 6.0  # times the largest of the last differences
-_RECENT = 6
+# Differences of successive thumbnails (1 - correlation). A face that turns quickly makes 0.05 of it, more and more from
+# frame to frame; a cut from one take to the next before the same background 0.09 to 0.5, out of nothing.
+_CUT = 0.4
+_SURPRISE, _SURPRISE_IF_LOST = 1.2, 0.25  # difference x how many times it exceeds the last ones
+_FEWEST_RECENT, _RECENT = 3, 6  # frames to compare with
+_STILL, _MOST_TIMES = 0.002, 20.0  # the least difference; the largest factor
 _THUMBNAIL, _PATCH = (32, 24), 32  # px
 _SHADE = 2.0  # grey levels; less than that is no structure
 
@@ -403,20 +404,24 @@ class _Watch:
 
     def __init__(self) -> None:
         self.thumbnail: np.ndarray | None = None
-        self.recent: deque[float] = deque(maxlen=_RECENT)
+        self.recent: deque[float] = deque(maxlen=_RECENT)  # since the last cut
 
     def change(self, grey: np.ndarray) -> float:
-        """Return 1 - correlation of the frame with the one before, 0 for the first."""
+        """Return 1 - correlation of the frame with the one before, NaN for the first."""
         before, self.thumbnail = self.thumbnail, cv2.resize(grey, _THUMBNAIL, interpolation=cv2.INTER_AREA)
-        return 0.0 if before is None else 1 - _likeness(before, self.thumbnail)
+        return np.nan if before is None else 1 - _likeness(before, self.thumbnail)
 
     def is_cut(self, change: float, lost: bool) -> bool:
         """Tell whether the camera was cut: a great change, or a sudden one, above all if the face is lost in it."""
-        sudden = change > _SUDDEN * max(self.recent, default=np.inf)
-        cut = change > _CUT or (sudden and change > (_CUT_IF_LOST if lost else _CUT_IF_SUDDEN))
+        if np.isnan(change):
+            return False
+        usual = max(self.recent) if len(self.recent) >= _FEWEST_RECENT else np.inf
+        surprise = change * min(change / usual, _MOST_TIMES)
+        cut = change > _CUT or surprise > (_SURPRISE_IF_LOST if lost else _SURPRISE)
         if cut:
             self.recent.clear()
-        self.recent.append(0.0 if cut else change)
+        else:
+            self.recent.append(max(change, _STILL))
         return cut
 
 

@@ -376,7 +376,8 @@ def _frames_from(path: Path, index: VideoIndex, stamp: int | None) -> Iterator[t
 def _sound_frames(container: Any, stream: Any, stamped: bool, spoiling: bool) -> Iterator[Any]:
     """Yield the frames that are whole: a fault spoils all packets up to the next key frame, wherever they show.
 
-    spoiling : whether packets before the first key frame are spoilt. Without stamps, what is behind a fault has no place.
+    spoiling : whether packets before the first key frame are spoilt. Without stamps, a fault is the end: what comes
+        behind it has no place.
     """
     spoilt: set[int | None] = set()
     whole_from = None  # pictures before this stamp may refer to spoilt ones
