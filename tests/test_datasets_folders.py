@@ -1,5 +1,7 @@
 """Frame folders: names, numbers, gaps, junk, and the image size from the header."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import jpeg
 
-from mespot_lib.datasets.folders import image_size, scan_frames
+from mespot_lib.datasets.folders import image_size, merged, scan_frames, video_files
 from mespot_lib.manifest import DatasetError
 
 
@@ -47,6 +49,35 @@ def test_gaps_are_exactly_the_absent_numbers(tmp_path_factory, numbers):
     absent = {no for a, b in frames.missing for no in range(a, b + 1)}
     assert absent == set(range(min(numbers), max(numbers) + 1)) - numbers
     assert frames.count == len(numbers)
+
+
+@given(
+    numbers=st.sets(st.integers(0, 60), min_size=1),
+    damaged=st.lists(st.tuples(st.integers(0, 70), st.integers(0, 9)), max_size=6),
+)
+def test_damaged_frames_are_as_good_as_absent(tmp_path_factory, numbers, damaged):
+    ranges = [(first, first + length) for first, length in damaged]
+    left = numbers - {no for a, b in ranges for no in range(a, b + 1)}
+    names = (f"img_{no}.jpg" for no in numbers)
+    frames = scan_frames(folder_of(tmp_path_factory.mktemp("f"), *names)).without(ranges)
+    assert frames.count == len(left)
+    if left:
+        absent = {no for a, b in frames.missing for no in range(a, b + 1)}
+        assert absent == set(range(min(left), max(left) + 1)) - left
+        assert (frames.first, frames.last) == (min(left), max(left))
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 9)), max_size=8))
+def test_merged_ranges_hold_the_same_numbers_and_lie_apart(pairs):
+    ranges = [(first, first + length) for first, length in pairs]
+    joined = merged(ranges)
+    assert {n for a, b in joined for n in range(a, b + 1)} == {n for a, b in ranges for n in range(a, b + 1)}
+    assert all(later[0] > earlier[1] + 1 for earlier, later in itertools.pairwise(joined))
+
+
+def test_video_files_are_told_by_their_extension(tmp_path):
+    (tmp_path / "folder.avi").mkdir()
+    assert video_files(folder_of(tmp_path, "b.AVI", "a.mp4", ".c.mp4", "d.txt", "e")) == ["a.mp4", "b.AVI"]
 
 
 def test_files_that_are_no_frames_are_listed(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import EVENTS, planned, write_tree
 
-from mespot_lib.datasets import casme2, casme3, read_dataset, samm_lv
+from mespot_lib.datasets import casme2, casme3, fourdme, read_dataset, samm_lv, smic_e
 from mespot_lib.datasets.workbook import (
     CELLS,
     cell_kind,
@@ -23,6 +23,7 @@ from mespot_lib.synthetic.layouts.casme2 import STIMULI
 from mespot_lib.synthetic.layouts.casme2 import SUBJECTS as CASME2_SUBJECTS
 from mespot_lib.synthetic.layouts.casme3_a import SUBJECTS as CASME3_SUBJECTS
 from mespot_lib.synthetic.layouts.samm_lv import SUBJECTS as SAMM_SUBJECTS
+from mespot_lib.synthetic.layouts.smic_e import SUBJECTS as SMIC_SUBJECTS
 
 # ------------------------------------------------------------------------------------------------ round trip
 
@@ -136,11 +137,55 @@ def casme3_c_rows(draw):
     return {"video_uid": f"casme3_c/{subject:02d}/{subject:02d}_{clip}"} | encode_cells(row)
 
 
+@st.composite
+def smic_events(draw):
+    """Draw the events of one native row of SMIC-E: one to three pairs of onset and offset."""
+    subject, code = draw(st.sampled_from(SMIC_SUBJECTS)), draw(st.sampled_from(list(smic_e.EMOTIONS)))
+    clip = f"s{int(subject[1:])}_{code}_{draw(st.integers(1, 3)):02d}"
+    pairs = [1, *sorted(draw(st.sets(st.integers(2, 3))))]
+    others = {name: draw(cells) for name in (*smic_e.OTHERS, "remark")}
+    others |= {f"TotalMF{absent}": draw(cells) for absent in {2, 3} - set(pairs)}
+    shared = {
+        "subject_raw": draw(st.sampled_from([int(subject[1:]), subject[1:], subject, None])),
+        "expr_id_raw": draw(st.sampled_from([clip, clip.upper(), f"{clip} "])),
+        "emotion_raw": draw(cells),
+        "notes": encode_others(others),
+    }
+    return [
+        {"video_uid": f"smic_e/{subject}/{clip}", "occurrence": pair}
+        | encode_cells(
+            shared
+            | {"onset_raw": draw(frame_numbers), "offset_raw": draw(st.one_of(st.none(), frame_numbers))}
+            | {"duration_raw": draw(cells)}
+        )
+        for pair in pairs
+    ]
+
+
+@st.composite
+def fourdme_rows(draw):
+    """Draw native cells of one row of the micro release of 4DME."""
+    subject = draw(st.sampled_from(["S01", "S13", "7"]))
+    clip = f"{subject}_1st_{draw(st.integers(1, 3)):03d}_01"
+    names = ("emotion_raw", "au_raw", "duration_raw", "self_report")
+    row = {name: draw(cells) for name in names} | {"apex_raw": draw(st.one_of(st.none(), frame_numbers))}
+    row |= {name: draw(frame_numbers) for name in ("onset_raw", "offset_raw")}
+    others = ("AU4", "eye blink", "Positive", "Total", "fold", "Objective class", "remark")
+    row |= {
+        "subject_raw": 7 if subject == "7" else draw(st.sampled_from([subject, f"{subject}'"])),
+        "expr_id_raw": clip,
+        "notes": encode_others({name: draw(cells) for name in others}),
+    }
+    return {"video_uid": f"fourdme/{subject}/{clip}"} | encode_cells(row)
+
+
 TABLES = {  # layout -> tables that its reader returns as they were written
     "casme2": row_lists(casme2_rows()),
     "casme3_a": casme3_a_tables(),
     "casme3_c": row_lists(casme3_c_rows()),
+    "fourdme": row_lists(fourdme_rows()),
     "samm_lv": row_lists(samm_rows()),
+    "smic_e": row_lists(smic_events()).map(lambda rows: [event for events in rows for event in events]),
 }
 OPTIONS = {"samm_lv": {"release": "V2"}}  # V3 has other onsets
 
@@ -194,10 +239,32 @@ def test_a_number_as_text_is_the_number_to_fifteen_digits(number):
         ("none", None),
         ("4+", "4"),
         ("12a", "12A"),
+        ("4+17(k)", "4+17(k)"),
+        ("AU4 (K), l10", "4(k)+L10"),
+        ("4(k", None),
+        ("(k)", None),
+        ("AU45", "45"),
     ],
 )
 def test_action_units_are_normalised_or_left_alone(raw, normal):
     assert normal_aus(raw) == normal
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", WRITERS)
+def test_a_tree_of_full_size_holds_what_was_planted(layout, tmp_path):
+    writer = WRITERS[layout]
+    subjects, videos = len(writer.subjects), min(13, writer.most_videos)
+    tree = write_tree(layout, tmp_path, subjects=subjects, videos=videos, frames=12, events=EVENTS[:1])
+    counts = read_dataset(layout, tree, policy="raw").counts()
+    assert (counts["subjects"], counts["videos"]) == (subjects, subjects * videos)
+    assert counts["frames"] == sum(
+        12 - sum(b - a + 1 for a, b in video.get("missing", ()))
+        for row in plan_videos(layout, subjects, videos, 12)
+        for video in row
+    )
+    assert counts["ME"] == counts["rows"] == (subjects * videos if writer.cells else 0)
+    assert counts["without_media"] == 0
 
 
 # ------------------------------------------------------------------------------------------------ names
@@ -213,6 +280,13 @@ def test_ids_have_the_real_grammar():
         assert len({video["video_id"] for video in row}) == 7
         for video in row:
             assert re.fullmatch(r"SAMM_longvideos/[0-9]{3}_[1-7]", video["rel_path"])
+    pattern = r"HS_long/SMIC-HS-E/HS/s([0-9]{2})/s([0-9]+)_(ne|po|sur)_[0-9]{2}"
+    for row in plan_videos("smic_e", 16, 39, 100):
+        assert len({video["video_id"] for video in row}) == 39
+        for video in row:
+            folder, clip, _emotion = re.fullmatch(pattern, video["rel_path"]).groups()
+            assert (int(folder), str(int(clip))) == (int(clip), clip)
+            assert 100_000 <= video["first_frame_no"] < video["last_frame_no"] < 10**6
 
 
 def test_titles_hold_no_other_code():
@@ -339,3 +413,43 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path):
         }
     )
     assert round_trip("casme2", [row], tmp_path)["self_report"][0] == "=1+1"
+
+
+def test_smic_columns_stand_where_readers_by_position_look(tmp_path):
+    events = [planned("ME", at, at + 2, at + 5) for at in (2, 10, 20, 30)]
+    tree = write_tree("smic_e", tmp_path, subjects=1, videos=1, events=events)
+    names = sorted(path.name for path in (tree / "HS_long").glob("*.xlsx"))
+    assert names == ["SMIC-HS-E_annotation.xlsx", "SMIC-HS-E_annotation_2019.xlsx"]
+    header, *rows = openpyxl.load_workbook(tree / "HS_long" / names[0]).worksheets[0].values
+    assert header[:2] == ("Subject", "Filename")
+    assert header[3:9] == ("OnsetF", "OffsetF", "Onset2F", "Offset2F", "Onset3F", "Offset3F")
+    assert header[10:] == ("FirstF", "LastF", "TotalMF1", "TotalMF2", "TotalMF3", "TotalVL", "Emotion")
+    first = rows[0][10]
+    assert [None if cell is None else cell - first for cell in rows[0][3:9]] == [2, 7, 10, 15, 20, 25]
+    assert [None if cell is None else cell - first for cell in rows[1][3:9]] == [
+        30,
+        35,
+        None,
+        None,
+        None,
+        None,
+    ]
+    assert all(row[:2] == (1, "s1_ne_01") for row in rows[:2])
+    assert rows[2] == (None,) * len(header)
+    assert rows[3][0].startswith("Synthetic")
+
+
+def test_fourdme_columns_and_cells(tmp_path):
+    tree = write_tree(
+        "fourdme", tmp_path, events=[planned("ME", 2, 5, 9), planned("ME", 15, 20, 30, ("1", "2"))]
+    )
+    sheet = openpyxl.load_workbook(tree / "4DMicro" / fourdme.WORKBOOK).worksheets[0]
+    header, *rows = sheet.values
+    assert header[:7] == ("sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs")
+    assert header[-3:] == ("Total", "fold", "Objective class")
+    assert {type(row[6]) for row in rows} == {str}
+    by_name = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [(row["AU1"], row["AU2"], row["AU4"]) for row in by_name[:2]] == [(None, None, 1), (1, 1, None)]
+    assert (by_name[0]["Negative"], by_name[1]["Surprise"]) == (1, 1)
+    names = sorted(path.name for path in (tree / "4DMicro/gray_micro/S01/S01_1st_001_01").iterdir())
+    assert int(names[0][-9:-4]) == by_name[0]["Onset"] - 2  # the digits at the end of the name

@@ -14,6 +14,7 @@ from mespot_lib.datasets.build import GENERATOR_FILE, SYNTHETIC_MARKER
 from mespot_lib.manifest import DatasetError
 from mespot_lib.synthetic import write
 from mespot_lib.synthetic.config import SyntheticConfig
+from mespot_lib.synthetic.layouts import WRITERS
 from mespot_lib.synthetic.write import draw_dataset, is_drawn
 
 TINY = replace(
@@ -226,3 +227,34 @@ def test_the_hash_covers_every_setting():
     }
     assert len(hashes) == 3
     assert json.dumps(write.generator(TINY)) == json.dumps(write.generator(replace(TINY)))
+
+
+# ------------------------------------------------------------------------------------------------ every layout
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_a_reader_finds_what_was_planted(layout, tmp_path, blank):
+    preset = getattr(SyntheticConfig, layout)()
+    videos = min(2, preset.videos_per_subject)
+    config = replace(
+        preset, subjects=2, videos_per_subject=videos, seconds_per_video=5.0, width=16, height=16
+    )
+    root = draw_dataset(config, tmp_path / "set", workers=1, progress=False)
+    truth = pd.read_csv(root / "truth.csv", dtype={"video_id": str})
+    manifest = read_dataset(layout, root, policy="raw")
+    assert manifest.descriptor["dataset"] == config.name == f"synthetic_{layout}"
+    assert manifest.descriptor["publishable"]
+    assert len(manifest.uids) == 2 * videos
+    assert manifest.videos["landmarks"].nunique() == 2 * videos
+    for uid in manifest.uids:
+        video = manifest.video(uid)
+        assert video.length == config.frames_per_video
+        with np.load(video.landmarks) as side_file:
+            assert side_file["frame_no"][0] == video.first_frame_no
+    events = manifest.events
+    assert len(truth) > 0
+    if layout.startswith("megc"):
+        assert len(events) == 0
+        return
+    found = zip(events["video_uid"].str.split("/").str[2], events["type"], events["onset"], strict=True)
+    assert sorted(found) == sorted(zip(truth["video_id"], truth["kind"], truth["onset"], strict=True))
