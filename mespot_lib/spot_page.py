@@ -23,11 +23,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from mespot_lib import __version__
-from mespot_lib.face import CROP_UNITS, transform_points
-from mespot_lib.features.motion import region_crop
 from mespot_lib.interval import Interval
 from mespot_lib.page import data_address, page_head
-from mespot_lib.strips import Strip, strips, strongest_movements
+from mespot_lib.strips import Strip, drawn_alpha, strips, strongest_movements
 from mespot_lib.user_video import (
     Analysis,
     apex_of,
@@ -41,7 +39,6 @@ from mespot_lib.user_video import (
 FILES = ("spotted.csv", "motion.csv", "gaps.csv", "timeline.png", "report.html", "settings.json")
 MOST_STRIPS = 120  # of the strongest expressions; a page with more is slow to open
 _INK = "#12345e"  # in figures; becomes the colour of the text around them
-_DRAWN = 256  # px of the crop in which landmarks are drawn: 1 px per u
 
 
 class OutputError(ValueError):
@@ -154,26 +151,18 @@ def _movement(found: Analysis, span: Interval, faces: bool) -> bytes:
     """Draw one expression as lines of the face at its apex, or if no faces are shown at three times, and as curves."""
     from mespot_lib import viz
 
-    landmarks = found.track.landmarks[found.track.nearest(span.onset)]
-    onset = transform_points(landmarks, region_crop(landmarks, _DRAWN))
     alpha = drawn_alpha(found, span)
     times = {"onset": span.onset, "apex": apex_of(span), "offset": span.offset}
     shown = ["apex"] if faces else list(times)
     with _figure((5.6 if faces else 10.4, 2.3)) as figure:
         axes = figure.subplots(1, len(shown) + 1, width_ratios=[*[1.0] * len(shown), 1.9])
         for ax, name in zip(axes, shown, strict=False):
-            viz.draw_caricature(ax, found, span, times[name], onset, _DRAWN / CROP_UNITS, alpha)
+            viz.draw_caricature(ax, found, span, times[name], alpha)
             ax.set_title(
                 name if name == "onset" else f"{name}, motion x {alpha:.1f}", loc="center", fontsize=9
             )
         viz.draw_movement(axes[-1], found, span)
         return _saved(figure, "svg")
-
-
-def drawn_alpha(found: Analysis, span: Interval) -> float:
-    """Return how many times the motion is enlarged in drawings: the largest becomes about 24 u, at most 12 times."""
-    moves = strongest_movements(found, span, most=1)
-    return float(np.clip(24 / max(np.hypot(*moves[0].shift_u), 1e-3), 1, 12)) if moves else 1.0
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from mespot_lib.user_video import Analysis, apex_of, displacements, place_name
 
 # The largest motion of a strip is drawn about so large, and no motion more than so many times its size.
 SHOWN_U = 8.0
+DRAWN_U = 24.0  # in line drawings
 LARGEST_ALPHA = 12.0
 _SMOOTH_U = 5.0  # the flow is smoothed before it is enlarged, else its noise tears the picture
 _FADE_U = 10.0  # at the rim of the face
@@ -147,21 +148,29 @@ def strongest_movements(
     ]
 
 
-def caricature(
-    found: Analysis, span: Interval, t: int, landmarks: np.ndarray, unit: float, alpha: float
-) -> np.ndarray:
-    """Return landmarks (68, 2) as they would be at position t if they moved `alpha` times as far since the onset.
+def caricature(found: Analysis, span: Interval, t: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the landmarks at the onset, and as they would be at position t if they moved `alpha` times as far.
 
-    landmarks : at the onset, (68, 2); unit : their length of 1 u. A landmark moves as the regions near it do.
+    Both (68, 2) u in the face crop. A landmark moves as the regions near it do.
     """
     curves = found.curves
     onset, now = (int(np.abs(curves.frames - at).argmin()) for at in (span.onset, t))
     shifts = np.nan_to_num(curves.shifts[now] - curves.shifts[onset])  # (R, 2) u
+    in_image = found.track.landmarks[found.track.nearest(span.onset)]
+    landmarks = face.transform_points(in_image, region_crop(in_image, round(face.CROP_UNITS)))
     centres = np.array([landmarks[list(points)].mean(axis=0) for points in curves.points])
-    distance_u = np.linalg.norm(landmarks[:, None] - centres, axis=2) / unit
-    near = np.exp(-0.5 * (distance_u / _NEAR_U) ** 2)
+    distance = np.linalg.norm(landmarks[:, None] - centres, axis=2)
+    near = np.exp(-0.5 * (distance / _NEAR_U) ** 2)
     moved = near @ shifts / np.maximum(near.sum(axis=1, keepdims=True), 1.0)  # far from all regions it rests
-    return landmarks + alpha * unit * moved
+    return landmarks, landmarks + alpha * moved
+
+
+def drawn_alpha(found: Analysis, span: Interval) -> float:
+    """Return how many times the motion is enlarged in drawings: the largest becomes about `DRAWN_U`."""
+    moves = strongest_movements(found, span, most=1)
+    return (
+        float(np.clip(DRAWN_U / max(np.hypot(*moves[0].shift_u), 1e-3), 1, LARGEST_ALPHA)) if moves else 1.0
+    )
 
 
 def _direction(place: str, shift: np.ndarray) -> str:

@@ -503,11 +503,10 @@ def draw_movement(ax: Axes, found: Analysis, span: Interval, margin_s: float = 0
     return ax
 
 
-def draw_face_points(ax: Axes, landmarks: np.ndarray, colour: str, title: str = "", lw: float = 1.3) -> Axes:
+def draw_face_points(ax: Axes, landmarks: np.ndarray, colour: str, lw: float = 1.3) -> Axes:
     """Draw landmarks (68, 2), y down, as the lines of a face: a picture of a face that shows nobody's."""
     for line in FACE_LINES:
         ax.plot(*landmarks[list(line)].T, color=colour, lw=lw, solid_capstyle="round")
-    ax.set_title(title, loc="center", fontsize=9)
     ax.set_aspect("equal")
     if not ax.yaxis_inverted():
         ax.invert_yaxis()
@@ -515,17 +514,11 @@ def draw_face_points(ax: Axes, landmarks: np.ndarray, colour: str, title: str = 
     return ax
 
 
-def draw_caricature(
-    ax: Axes, found: Analysis, span: Interval, t: int, landmarks: np.ndarray, unit: float, alpha: float
-) -> Axes:
-    """Draw the face at position t, its motion since the onset `alpha` times as large, over the face at the onset.
-
-    landmarks : at the onset, (68, 2); unit : their length of 1 u
-    """
-    draw_face_points(ax, landmarks, "#B5B5B5", lw=1.0)
-    moved = caricature(found, span, t, landmarks, unit, alpha)
-    draw_face_points(ax, moved, KIND_COLOURS[span.kind])
-    return ax
+def draw_caricature(ax: Axes, found: Analysis, span: Interval, t: int, alpha: float) -> Axes:
+    """Draw the face at position t, its motion since the onset `alpha` times as large, over the face at the onset."""
+    at_rest, moved = caricature(found, span, t, alpha)
+    draw_face_points(ax, at_rest, "#B5B5B5", lw=1.0)
+    return draw_face_points(ax, moved, KIND_COLOURS[span.kind])
 
 
 def _envelope(seconds: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -309,12 +309,13 @@ def test_nothing_moves_where_nothing_moved():
 def test_a_caricature_moves_the_lines_where_the_regions_move():
     made = analysis()
     span = made.intervals[0]
-    at_rest = filmed.MEAN_FACE + 0.0
-    drawn = strips.caricature(made, span, span.apex, at_rest, unit=1.0, alpha=3.0)
+    at_rest, drawn = strips.caricature(made, span, span.apex, alpha=3.0)
     moved = np.linalg.norm(drawn - at_rest, axis=1)
     assert moved[18] == pytest.approx(6, rel=0.25)
     assert moved[[24, 54, 8]].max() < 0.1
-    assert np.allclose(strips.caricature(made, span, span.onset, at_rest, 1.0, 3.0), at_rest)
+    assert np.allclose(*strips.caricature(made, span, span.onset, 3.0))
+    assert strips.drawn_alpha(made, span) == strips.LARGEST_ALPHA
+    assert strips.drawn_alpha(made, made.intervals[1]) == pytest.approx(strips.DRAWN_U / 6)
 
 
 def test_times_are_written_as_on_a_clock():
