@@ -385,6 +385,24 @@ def draw_readout(ax: Axes, readings: Mapping[str, tuple], unit: str = "px", bias
     return ax
 
 
+def draw_durations(ax: Axes, seconds: Sequence[float], kind: str, published: Mapping[str, float]) -> Axes:
+    """Draw how long expressions of one kind are, with what is published: median dashed, mean +- sd as a grey band.
+
+    published : quantities of `mespot_lib.statistics`; those that are not known are not drawn.
+    """
+    # whole frames at 30 per second: other edges would make combs
+    edges = np.arange(2.5, 20) / 30 if kind == "ME" else np.arange(0.5, 152, 7.5) / 30
+    ax.hist(seconds, edges, color=KIND_COLOURS[kind], alpha=0.6, label=f"drawn, {len(seconds)}")
+    if "duration_median_s" in published:
+        ax.axvline(published["duration_median_s"], color="black", ls="--", label="published median")
+    if {"duration_mean_s", "duration_sd_s"} <= set(published):
+        mean, sd = published["duration_mean_s"], published["duration_sd_s"]
+        ax.axvspan(mean - sd, mean + sd, color="#DDDDDD", zorder=0, label="published mean ± sd")
+    ax.set(xlabel="duration, s", ylabel="expressions")
+    ax.legend(fontsize=8)
+    return ax
+
+
 def draw_trials(
     ax: Axes, trials: np.ndarray, grid: Mapping[str, Sequence[float]], chosen: Mapping[str, float]
 ) -> Axes:

@@ -137,6 +137,18 @@ def test_paths_are_drawn_over_seconds():
     assert [line.get_linestyle() for line in ax.lines] == ["-", "--", "-"]
 
 
+def test_durations_stand_beside_what_is_published():
+    seconds = [11 / 30] * 3 + [12 / 30]
+    _, axes = plt.subplots(1, 2)
+    viz.draw_durations(axes[0], seconds, "ME", {"duration_median_s": 0.4})
+    viz.draw_durations(axes[1], seconds, "ME", {"duration_mean_s": 0.4, "duration_sd_s": 0.1})
+    heights = [bar.get_height() for bar in axes[0].patches]
+    assert sorted(heights)[-2:] == [1, 3]  # every number of frames has a bar of its own
+    assert axes[0].lines[0].get_xdata()[0] == 0.4
+    band = axes[1].patches[-1].get_extents().transformed(axes[1].transData.inverted())
+    assert (band.x0, band.x1) == pytest.approx((0.3, 0.5))
+
+
 def test_a_field_has_the_asked_scale():
     fig, ax = plt.subplots()
     viz.draw_field(ax, np.eye(8), "px", high=3.0)
