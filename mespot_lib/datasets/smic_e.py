@@ -26,7 +26,7 @@ from typing import Any
 
 from mespot_lib.datasets.build import Findings, build_manifest, dataset_name
 from mespot_lib.datasets.fixes import get_policy
-from mespot_lib.datasets.folders import subfolders
+from mespot_lib.datasets.folders import require_inside, subfolders
 from mespot_lib.datasets.workbook import (
     Cell,
     Sheet,
@@ -114,6 +114,7 @@ def read_long(
     media = root / mapping["media"] if "media" in mapping else _media_folder(root, "HS")
     if not media.is_dir():
         raise DatasetError(f"{media}: no such folder, but the mapping names it as media")
+    require_inside(root, media)
     path = root / mapping["workbook"] if "workbook" in mapping else _workbook(root, media, "HS")
     return _read(
         root,
