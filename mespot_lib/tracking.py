@@ -5,8 +5,8 @@
                      similarity fitted to them, in which moving brows and lips count little, moves the landmarks
     next detection   what it says otherwise is blended in over the second that follows: nothing jumps
 
-A *scene* is a stretch in which the face is followed without a break. Motion can be measured within a scene only: between
-two of them the camera was cut, or the face was gone.
+A *scene* is a stretch in which the face is followed without a break. Motion can be measured within a scene only:
+between two of them the camera was cut, or the face was gone.
 """
 
 from collections import deque
