@@ -208,9 +208,10 @@ def test_every_layout_with_a_workbook_has_its_round_trip():
     assert set(TABLES) == {layout for layout, writer in WRITERS.items() if writer.sheets}
 
 
+@pytest.mark.parametrize("examples", [12, pytest.param(120, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("layout", TABLES)
-def test_tables_survive_the_native_workbook(layout, tmp_path_factory):
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_tables_survive_the_native_workbook(layout, examples, tmp_path_factory):
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(TABLES[layout])
     def survive(drawn):
         expected = event_table(drawn)[["video_uid", *CELLS, "cell_kinds"]]
