@@ -422,9 +422,7 @@ def test_runs_are_as_wide_as_the_roc_threshold_says_and_as_high_as_the_other_ask
     thresholds = {"ME": Threshold(0.3, 0.6), "MaE": Threshold(0.3, 0.6)}
     found = yap.spot_curves(scores, thresholds, small())
     assert [(s.onset, s.offset, s.kind) for s in found] == [(20, 30, "ME"), (100, 150, "MaE")]
-    lenient = yap.spot_curves(
-        scores, {k: Threshold(0.3, 0.3) for k in thresholds}, small(peak_threshold=False)
-    )
+    lenient = yap.spot_curves(scores, {k: Threshold(0.3, 0.3) for k in thresholds}, small(thresholds="roc"))
     assert len(lenient) == 3
 
 

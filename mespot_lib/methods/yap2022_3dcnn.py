@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as nnf
+from scipy.ndimage import uniform_filter
 from torch import Tensor, nn
 
 from mespot_lib import metrics, spot
@@ -41,6 +42,7 @@ _SLICES = {
 }
 _SIDES = {"future": (1,), "past": (-1,), "both": (1, -1)}
 _FLAT = 1e-9  # as in `mespot_lib.features.lcn`
+_HEIGHTS = tuple(np.linspace(0.1, 0.95, 18).round(2).tolist())  # tried as thresholds
 _BLOCK = 128  # samples scored at a time
 
 
@@ -61,7 +63,8 @@ class Yap3dCnnConfig:
     contrast, gamma, gain : ranges of the augmentation; flip : probability; rotation_deg : largest angle
     parts : groups the training subjects are dealt into; one network per group, trained on the others and judged on it
     low_pass_hz : cut-off of the Butterworth filter; normalise : bring the curves of each video to 0..1 (the paper does)
-    peak_threshold : ask a run of frames above the ROC threshold to reach a second, higher one (chosen by F1)
+    thresholds : "roc", one per kind, by Youden's J; or "f1", two per kind, by F1 on the training subjects: how far an
+        interval reaches, and how high its curve must rise
     durations_s : shortest and longest run of each kind
     """
 
@@ -86,10 +89,10 @@ class Yap3dCnnConfig:
     gain: tuple[float, float] = (0.5, 1.5)
     flip: float = 0.5
     rotation_deg: float = 10.0
-    parts: int = 2
+    parts: int = 3
     low_pass_hz: float = 3.0
     normalise: bool = False
-    peak_threshold: bool = True
+    thresholds: Literal["roc", "f1"] = "f1"
     durations_s: Mapping[str, tuple[float, float]] = field(
         default_factory=lambda: {"ME": (0.1, 0.6), "MaE": (0.4, np.inf)}
     )
@@ -108,8 +111,8 @@ class Yap3dCnnConfig:
         """Return the same in small: 48 px, some 30 frames per second, a few thousand batches; for a CPU."""
         loop = TrainConfig(
             epochs=8,
-            batch_size=64,
-            batches_per_epoch=50,
+            batch_size=32,
+            batches_per_epoch=100,
             learning_rate=3e-3,
             schedule="one_cycle",
             weight_decay=1e-3,
@@ -126,7 +129,7 @@ class Yap3dCnnConfig:
             loss="weighted",
             shares=None,
             normalise=True,
-            peak_threshold=False,
+            thresholds="roc",
             durations_s=dict.fromkeys(KINDS, (0.0, np.inf)),
         )
 
@@ -596,7 +599,11 @@ def spot_curves(
     found = [
         span for kind in KINDS for span in _runs(scores, kind, thresholds[kind], config.durations_s[kind])
     ]
-    return spot.nms(found, 0.2, across_kinds=True, over="shorter") if config.peak_threshold else sorted(found)
+    return (
+        spot.nms(found, 0.2, across_kinds=True, over="shorter")
+        if config.thresholds == "f1"
+        else sorted(found)
+    )
 
 
 def _runs(
@@ -706,28 +713,29 @@ def fit(
 def choose_thresholds(
     judged: Mapping[str, Scores], truth: Mapping[str, Sequence[Interval]], config: Yap3dCnnConfig
 ) -> dict[str, Threshold]:
-    """Choose per kind the ROC threshold, and the height with the best F1 of that kind (of equal ones the middle)."""
-    chosen = {}
-    for column, kind in enumerate(KINDS):
+    """Choose the thresholds of both kinds on curves of videos whose truth may be seen."""
+    return {kind: _choose(judged, truth, kind, config) for kind in KINDS}
+
+
+def _choose(
+    judged: Mapping[str, Scores], truth: Mapping[str, Sequence[Interval]], kind: str, config: Yap3dCnnConfig
+) -> Threshold:
+    column = KINDS.index(kind)
+    if config.thresholds == "roc":
         values = np.concatenate([scores.curves[:, column] for scores in judged.values()])
-        labels = np.concatenate(
-            [labels_at(np.arange(len(s.curves)), truth[uid])[:, column] for uid, s in judged.items()]
-        )
+        labels = [labels_at(np.arange(len(s.curves)), truth[uid])[:, column] for uid, s in judged.items()]
         known = ~np.isnan(values)
-        extent = youden_threshold(values[known], labels[known])
-        chosen[kind] = Threshold(extent, extent)
-        if config.peak_threshold:
-            heights = extent + (1 - extent) * np.linspace(0, 0.98, 50)
-            own = {uid: [span for span in spans if span.kind == kind] for uid, spans in truth.items()}
-            f1 = np.array([_f1(judged, own, kind, Threshold(extent, h), config) for h in heights])
-            best = np.flatnonzero(f1 == f1.max())
-            chosen[kind] = Threshold(extent, float(heights[best[len(best) // 2]]))
-    return chosen
-
-
-def _f1(judged, truth, kind: str, threshold: Threshold, config: Yap3dCnnConfig) -> float:
-    spotted = {uid: _runs(s, kind, threshold, config.durations_s[kind]) for uid, s in judged.items()}
-    return metrics.score(truth, spotted).overall.f1
+        threshold = youden_threshold(values[known], np.concatenate(labels)[known])
+        return Threshold(threshold, threshold)
+    own = {uid: [span for span in spans if span.kind == kind] for uid, spans in truth.items()}
+    f1 = np.zeros((len(_HEIGHTS), len(_HEIGHTS)))
+    for row, column in zip(*np.triu_indices(len(_HEIGHTS)), strict=True):
+        threshold = Threshold(_HEIGHTS[row], _HEIGHTS[column])
+        spotted = {uid: _runs(s, kind, threshold, config.durations_s[kind]) for uid, s in judged.items()}
+        f1[row, column] = metrics.score(own, spotted).overall.f1
+    # with its neighbours, because a single good value among bad ones is luck
+    row, column = np.unravel_index(uniform_filter(f1, 3, mode="nearest").argmax(), f1.shape)
+    return Threshold(_HEIGHTS[row], _HEIGHTS[max(row, column)])
 
 
 def leave_one_subject_out(

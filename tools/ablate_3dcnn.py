@@ -1,0 +1,83 @@
+"""What each choice of the 3D-CNN is worth: trains variants and writes reports/reference/yap2022_3dcnn_ablations.csv.
+
+    .venv/bin/python tools/ablate_3dcnn.py                        # 2 folds of the drawn 30 fps set, about 10 minutes
+    .venv/bin/python tools/ablate_3dcnn.py --folds 6 --seed 1     # more folds
+    .venv/bin/python tools/ablate_3dcnn.py --only repaired "raw pairs"
+
+Variants that the file already has, with the same dataset, folds and seed, are not trained again. All share folds, seed,
+size and number of batches, and differ from "repaired" in what their name says. Training is a third of that of the
+notebook: what is compared are the rows with each other.
+"""
+
+import argparse
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+
+from mespot_lib import metrics
+from mespot_lib.catalogue import load_dataset
+from mespot_lib.manifest import Manifest
+from mespot_lib.methods import yap2022_3dcnn as yap
+from mespot_lib.methods.yap2022_3dcnn import Yap3dCnnConfig
+from mespot_lib.places import repository_root
+
+COLUMNS = ("dataset", "folds", "seed", "variant", "part", "tp", "fp", "fn", "f1", "chance")
+
+VARIANTS: dict[str, Callable[[Yap3dCnnConfig], Yap3dCnnConfig]] = {
+    "repaired": lambda c: c,
+    "as printed": lambda c: c.as_printed(),
+    "raw pairs": lambda c: replace(c, input="as_printed"),
+    "mean and difference": lambda c: replace(c, input="mean_difference"),
+    "faces aligned frame by frame": lambda c: replace(c, crops=replace(c.crops, align="detected")),
+    "without local contrast": lambda c: replace(c, lcn=False),
+    "equal skips": lambda c: replace(c, oriented=False),
+    "reference after the frame": lambda c: replace(c, reference="future"),
+    "weighted loss": lambda c: replace(c, loss="weighted", shares=None),
+    "plain loss": lambda c: replace(c, shares=None),
+    "printed loss": lambda c: replace(c, loss="as_printed", shares=None),
+}
+
+
+def measure(manifest: Manifest, config: Yap3dCnnConfig, folds: int, seed: int) -> list[dict]:
+    """Return one row per kind and one overall, pooled over the first folds."""
+    spotted = yap.leave_one_subject_out(manifest, config, seed, folds)
+    truth = {uid: manifest.truth(uid) for uid in spotted}
+    lengths = {uid: manifest.video(uid).length for uid in spotted}
+    score, chance = metrics.score(truth, spotted), metrics.chance(spotted, truth, lengths)
+    names = [name for name in metrics.PARTS if name in chance]
+    return [
+        {"part": name, "tp": score[name].tp, "fp": score[name].fp, "fn": score[name].fn}
+        | {"f1": f"{score[name].f1:.4f}", "chance": f"{chance[name].f1:.4f}"}
+        for name in names
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", default="synthetic_casme2")
+    parser.add_argument("--folds", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    chosen = parser.parse_args()
+    path = repository_root() / "reports/reference/yap2022_3dcnn_ablations.csv"
+    rows = list(csv.DictReader(path.open(encoding="utf-8"))) if path.is_file() else []
+    manifest = load_dataset(chosen.dataset)
+    same = {"dataset": chosen.dataset, "folds": str(chosen.folds), "seed": str(chosen.seed)}
+    for name in chosen.only:
+        if any(row | same | {"variant": name} == row for row in rows):
+            continue
+        quick = Yap3dCnnConfig.quick(parts=2)
+        shorter = replace(quick, train=replace(quick.train, batches_per_epoch=50))
+        config = VARIANTS[name](shorter)
+        rows += [
+            same | {"variant": name} | row for row in measure(manifest, config, chosen.folds, chosen.seed)
+        ]
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        print(name, rows[-1]["f1"], flush=True)
+
+
+if __name__ == "__main__":
+    main()
