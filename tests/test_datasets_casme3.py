@@ -134,6 +134,10 @@ def test_an_alias_joins_a_folder_to_its_rows(tree):
     manifest = read_dataset("casme3_a", tree, aliases={"spNO.1/k": "spNO.1_a"})
     assert manifest.counts()["without_media"] == 0
     assert manifest.video(UID).path.parent.name == "k"
+    other = read_dataset("casme3_a", tree, aliases={"spNO.1/k": "spNO.9_c"}).video("casme3_a/spNO.9/spNO.9_c")
+    assert (other.subject, other.path) == ("spNO.9", manifest.video(UID).path)
+    with pytest.raises(DatasetError, match=r"spNO.1/k the impossible video id 'k'"):
+        read_dataset("casme3_a", tree, aliases={"spNO.1/k": "k"})
     with pytest.raises(DatasetError, match=r"aliases names 'spNO.1/x', which is not there"):
         read_dataset("casme3_a", tree, aliases={"spNO.1/x": "spNO.1_a"})
 
@@ -158,6 +162,8 @@ def test_without_the_list_there_are_no_emotions(tree):
     assert manifest.events["emotion_raw"].isna().all()
     assert manifest.counts()["ME"] == 6
     assert [source["path"] for source in manifest.descriptor["source_files"]] == [BOOK]
+    row = manifest.repairs().query("rule == 'me_list_absent'")
+    assert row["source"].item() == LIST.partition("/")[2]
 
 
 def test_nine_per_cent_are_not_in_the_list(tmp_path):

@@ -18,8 +18,8 @@ the ME list, has micro-expressions only, and their emotion: Subject, Filename, O
 emotion. They are joined where subject, video and the three moments agree; what is in one alone is kept. A
 micro-expression is one by its time from onset to apex, so events are never typed by their duration.
 
-**Part C** has clips with micro-expressions and one workbook: sub, count (the clip), onset, offset, au, risk and more; no
-apex. That onset and offset are the numbers of the clip's files is **assumed**.
+**Part C** has clips with micro-expressions and one workbook: sub, count (the clip), onset, offset, au, risk and more,
+but no apex. That onset and offset are the numbers of the clip's files is **assumed**.
 
 Video ids are `spNO.1_a` and `01_1`: side files are named after them, so a letter alone would not do.
 """
@@ -33,6 +33,7 @@ from mespot_lib.datasets.fixes import get_policy
 from mespot_lib.datasets.folders import require_inside, subfolders
 from mespot_lib.datasets.workbook import (
     Cell,
+    NoWorkbookError,
     Sheet,
     cell_text,
     cells_of,
@@ -61,18 +62,16 @@ ANNOTATION = ("annotation", "part_A/annotation", "annotation/partA", "annotation
 DAMAGED = ("exception/error_info_damaged_image_partA.txt", "error_info_damaged_image_partA.txt")
 MODALITIES = {"color": "rgb", "depth": "depth"}  # subset -> modality; the subset is the name of the folder
 RELEASES = ("v2", "v1")
+WORKBOOK_C = "CAS(ME)3_part_C_ME.xlsx"
+OBJECTIVE = "Objective class"  # a column of both workbooks of part A that has no field of its own
 LIST_ROW = "ME list row"  # where `notes` keep the row of the ME list
 LIST = "ME list "  # + column: cells of the ME list that differ from those of the first workbook
 
 _MOMENTS = {"Onset": "onset_raw", "Apex": "apex_raw", "Offset": "offset_raw"}
 _NAMES = {"Subject": "subject_raw", "Filename": "expr_id_raw"}
-FIELDS_A = (
-    _NAMES | _MOMENTS | {"AU": "au_raw", "Expression type": "type_raw"}
-)  # header -> field, columns A..G
+# header -> field
+FIELDS_A = _NAMES | _MOMENTS | {"AU": "au_raw", "Expression type": "type_raw"}
 FIELDS_LIST = _NAMES | _MOMENTS | {"AU": "au_raw", "emotion": "emotion_raw"}
-OBJECTIVE = (
-    "Objective class"  # last but one column of the ME list, last of the other; has no field of its own
-)
 FIELDS_C = {
     "sub": "subject_raw",
     "count": "expr_id_raw",
@@ -99,9 +98,6 @@ def workbook_name(release: str) -> str:
 def list_name(release: str) -> str:
     """Return the file name of the ME list."""
     return f"cas(me)3_part_A_ME_label_JpgIndex_{release}.xlsx"
-
-
-WORKBOOK_C = "CAS(ME)3_part_C_ME.xlsx"
 
 
 def read_a(
@@ -136,8 +132,7 @@ def read_a(
     DatasetError
         If folder, workbook, a sheet or a cell breaks a rule; the message names file, sheet, row and rule.
     """
-    if subset not in MODALITIES:
-        raise DatasetError(f"subset {subset!r} is unknown; it must be one of {', '.join(MODALITIES)}")
+    _require_subset(subset)
     folder = _media_folder(root, (media,) if media else MEDIA_A, r"spNO\.[0-9]+", "part A", "spNO.1")
     name = dataset_name("casme3_a", root, name)
     releases = (release,) if release else RELEASES
@@ -149,8 +144,8 @@ def read_a(
     )
     found = re.search(r"v[0-9]+", path.stem)
     sheet = read_sheets(path)[0]
-    listed = _list_sheet(root, me_list, (found[0],) if found else releases)
     findings = Findings(root, aliases or {})
+    listed = _list_sheet(findings, me_list, (found[0],) if found else releases)
     damaged = _damaged_frames(root) if subset == "color" else {}  # a list of .jpg files
     _find_videos(findings, folder, name, subset, _letter_ids, damaged)
     _read_labels(findings, sheet, listed, name)
@@ -188,8 +183,7 @@ def read_c(
     DatasetError
         If folder, workbook, a sheet or a cell breaks a rule; the message names file, sheet, row and rule.
     """
-    if subset not in MODALITIES:
-        raise DatasetError(f"subset {subset!r} is unknown; it must be one of {', '.join(MODALITIES)}")
+    _require_subset(subset)
     folder = _media_folder(root, (media,) if media else MEDIA_C, r"[0-9]{1,2}", "part C", "01")
     name = dataset_name("casme3_c", root, name)
     pattern = r"cas\(me\)\^?3_part_c_me.*\.xlsx"
@@ -212,6 +206,11 @@ def read_c(
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Folders
+
+
+def _require_subset(subset: str) -> None:
+    if subset not in MODALITIES:
+        raise DatasetError(f"subset {subset!r} is unknown; it must be one of {', '.join(MODALITIES)}")
 
 
 def _media_folder(root: Path, places: tuple[str, ...], subject: str, part: str, example: str) -> Path:
@@ -242,7 +241,9 @@ def _find_videos(
     for subject in subfolders(media):
         for folder in subfolders(media / subject):
             alias = findings.alias(f"{subject}/{folder}")
-            known = ids(subject, alias.rpartition("_")[2] if alias else folder)
+            known = ids(*alias.rpartition("_")[::2]) if alias else ids(subject, folder)
+            if alias and known is None:
+                raise DatasetError(f"aliases gives {subject}/{folder} the impossible video id {alias!r}")
             path = media / subject / folder / subset
             if known is None or not path.is_dir():
                 findings.remark(f"{subject}/{folder}", "folder_ignored", before=None if known else "no video")
@@ -299,14 +300,16 @@ def _damaged_frames(root: Path) -> dict[tuple[str, str], list[tuple[int, int]]]:
 # Workbooks of part A
 
 
-def _list_sheet(root: Path, me_list: str | None, releases: tuple[str, ...]) -> Sheet | None:
+def _list_sheet(findings: Findings, me_list: str | None, releases: Sequence[str]) -> Sheet | None:
+    """Return the sheet of the ME list; None, remarked on, where it is not there or not as .xlsx."""
     if me_list:
-        return read_sheets(root / me_list)[0]
+        return read_sheets(findings.root / me_list)[0]
+    names = [list_name(release) for release in releases]
     try:
-        path = find_workbook(root, [list_name(release) for release in releases], "", ANNOTATION)
-    except DatasetError:
+        return read_sheets(find_workbook(findings.root, names, "", ANNOTATION))[0]
+    except NoWorkbookError:
+        findings.remark(names[0], "me_list_absent")
         return None
-    return read_sheets(path)[0]
 
 
 def _read_labels(findings: Findings, sheet: Sheet, listed: Sheet | None, name: str) -> None:

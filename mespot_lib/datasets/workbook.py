@@ -45,6 +45,10 @@ _MOST_ROWS, _MOST_COLUMNS = 65_536, 256
 _LARGEST_NUMBER = 1e15  # beyond, spreadsheets do not keep every digit
 
 
+class NoWorkbookError(DatasetError):
+    """A workbook is not where it belongs."""
+
+
 @dataclass(frozen=True)
 class Sheet:
     """One sheet: `rows` holds (row number from 1, cells) of every row that is not empty."""
@@ -67,7 +71,7 @@ def find_workbook(root: Path, names: Sequence[str], pattern: str, folders: Seque
 
     Raises
     ------
-    DatasetError
+    NoWorkbookError
         If there is none; workbooks of the old `.xls` kind are pointed out.
     """
     places = [root / folder for folder in folders if (root / folder).is_dir()]
@@ -85,7 +89,7 @@ def find_workbook(root: Path, names: Sequence[str], pattern: str, folders: Seque
     )
     hint = f"; save {old[0].name} as .xlsx first" if old else ""
     where = "this folder" if len(places) < 2 else " or ".join(folder or "this folder" for folder in folders)
-    raise DatasetError(f"{root}: no workbook {' or '.join(names)} in {where}{hint}")
+    raise NoWorkbookError(f"{root}: no workbook {' or '.join(names)} in {where}{hint}")
 
 
 def read_sheets(path: Path) -> list[Sheet]:
