@@ -25,8 +25,10 @@ from typing import Any
 
 from mespot_lib import evaluation
 from mespot_lib.archive import archive_faults
+from mespot_lib.datasets.megc_unseen import SETS
 from mespot_lib.interval import Interval, iou
 from mespot_lib.manifest import Manifest, read_manifest, records
+from mespot_lib.synthetic.layouts import casme2, samm_lv
 
 FRAMES = ("number", "0", "1")  # of the file names; positions from 0; positions from 1
 KINDS = {"me": "ME", "mae": "MaE"}  # as in the files of 2022 and 2023 -> as everywhere else
@@ -90,11 +92,18 @@ _ZIP = "both files stand at the root of one zip archive: assumed"
 _FRAMES = (
     "whether frames are counted as in the file names, from 0 or from 1 is not published; --frames chooses"
 )
-_SAMM_2022 = ("001_2", "002_4", "003_1", "004_3", "005_7")
-_SAMM_2023 = (*_SAMM_2022, "001_3", "002_1", "003_7", "004_6", "005_2")
-_CAS_2023 = {"dzw": "a1 d1 f3 h3 s3", "gcf": "a1 d1 f2 h3 s4", "smy": "a1 d1 f2 h3 s3", "wy": "f1 f4 s1"}
-_STIMULI = ("anger1", "anger2", "disgust1", "disgust2", *(f"happy{n}" for n in range(1, 6)))
-_SAMM_SUBJECTS = (*range(6, 27), 28, *range(30, 38))
+
+
+def _unseen(name: str, unnamed: int = 0) -> Part:
+    return Part(SETS[name].pattern, frozenset(SETS[name].ids), unnamed)
+
+
+def _of_subjects(subjects: Iterable[int], videos: Iterable[str]) -> frozenset[str]:
+    """Return `<subject>/<video>` of every pair; `{}` in a video stands for the subject."""
+    return frozenset(f"{n}/{video.format(n)}" for n in subjects for video in videos)
+
+
+_STIMULI = [stimulus for stimulus, _title in casme2.STIMULI.values()]
 _LOG_PARTS = {"cas": Part(r"[0-9]{2}_[0-9]{4}"), "samm": Part(r"[0-9]{3}_[1-7]")}
 _LOG_ASSUMED = (
     "the number of the dataset is 1 for SAMM-LV and 2 for CAS(ME)^2 in the official baseline, the reverse in some "
@@ -111,24 +120,14 @@ FORMATS = {
             "megc2022",
             _HEADERS,
             tuple(KINDS),
-            {
-                "cas": Part(r"sub[0-9]{2}", frozenset(f"sub0{n}" for n in range(1, 6))),
-                "samm": Part(r"[0-9]{3}_[0-9]", frozenset(_SAMM_2022)),
-            },
+            {"cas": _unseen("megc2022_cas"), "samm": _unseen("megc2022_samm")},
             (_ZIP, _FRAMES),
         ),
         Format(
             "megc2023",
             _HEADERS,
             tuple(KINDS),
-            {
-                "cas": Part(
-                    r"[a-z]{2,3}_[a-z][0-9]",
-                    frozenset(f"{who}_{clip}" for who, clips in _CAS_2023.items() for clip in clips.split()),
-                    unnamed=2,
-                ),
-                "samm": Part(r"[0-9]{3}_[0-9]", frozenset(_SAMM_2023)),
-            },
+            {"cas": _unseen("megc2023_cas", unnamed=2), "samm": _unseen("megc2023_samm")},
             (_ZIP, _FRAMES),
         ),
         Format(
@@ -136,12 +135,12 @@ FORMATS = {
             ("subject,video,onset,offset,emotion",),
             EMOTIONS,
             {
-                "cas": Part(
-                    r"[0-9]+/[a-z]+[0-9]", frozenset(f"{n}/{clip}" for n in range(1, 23) for clip in _STIMULI)
-                ),
+                "cas": Part(r"[0-9]+/[a-z]+[0-9]", _of_subjects(range(1, 23), _STIMULI)),
                 "samm": Part(
                     r"[0-9]+/[0-9]{3}_[0-9]",
-                    frozenset(f"{n}/{n:03d}_{clip}" for n in _SAMM_SUBJECTS for clip in range(1, 8)),
+                    _of_subjects(
+                        map(int, samm_lv.SUBJECTS), [f"{{:03d}}_{n + 1}" for n in range(samm_lv.RECORDINGS)]
+                    ),
                 ),
             },
             (_ZIP, _FRAMES, "micro-expressions alone are handed in: assumed"),

@@ -432,6 +432,8 @@ def manifest_problems(folder: str | Path, root: str | Path | None = None) -> lis
 
 def _read(folder: Path, root: Path) -> tuple[Manifest | None, list[str]]:
     """Return the manifest, None where its files cannot be made into one, and every broken rule."""
+    if not folder.is_dir():
+        return None, ["no such folder; a manifest is dataset.json, videos.csv, events.csv"]
     problems: list[str] = []
     descriptor = _read_descriptor(folder / "dataset.json", problems)
     videos = _read_table(folder / "videos.csv", VIDEO_COLUMNS, problems)
