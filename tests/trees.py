@@ -7,20 +7,11 @@ import cv2
 import numpy as np
 import openpyxl
 
-from mespot_lib.manifest import event_table
+from mespot_lib.datasets.build import SYNTHETIC_MARKER
 from mespot_lib.synthetic.events import PlannedEvent
-from mespot_lib.synthetic.layouts import label_rows, plan_videos, write_workbooks
-from mespot_lib.synthetic.layouts.native import write_frames
+from mespot_lib.synthetic.layouts.faults import planned, write_blank_tree
 
 FRAMES = 40
-GREY = ("fourdme", "megc2022_samm", "megc2023_samm", "samm_lv")
-
-
-def planned(kind: str, onset: int, apex: int, offset: int, aus: Sequence[str] = ("4",)) -> PlannedEvent:
-    """Return an expression at these positions of the frame axis."""
-    return PlannedEvent(kind, onset, apex, offset, onset, offset, tuple(aus), "B", 1.0, (0.0,) * 4, ())
-
-
 EVENTS = (planned("ME", 2, 5, 9), planned("MaE", 15, 20, 30, ("6", "12")))
 
 
@@ -34,12 +25,8 @@ def write_tree(
     events: Sequence[PlannedEvent] = EVENTS,
 ) -> Path:
     """Write a tree in which every video has the same expressions; there is no marker, so it counts as recorded."""
-    plan = [video for subject in plan_videos(layout, subjects, videos, frames) for video in subject]
-    image = np.zeros((12, 16) if layout in GREY else (12, 16, 3), np.uint8)
-    for video in plan:
-        write_frames(root, video, [image] * frames, 90)
-    rows = label_rows(layout, layout, plan, [events] * len(plan), seed=1)
-    write_workbooks(layout, event_table(rows), root)
+    write_blank_tree(layout, root, subjects, videos, frames=frames, events=events)
+    (root / SYNTHETIC_MARKER).unlink()
     return root
 
 

@@ -125,15 +125,30 @@ def plant(layout: str, root: str | Path, fault: str) -> Planted:
     return FAULTS[fault](tree, fault)
 
 
-def write_blank_tree(layout: str, root: str | Path, subjects: int = 2, videos: int = 2) -> Path:
-    """Write a tree of blank frames with two expressions in each video, for `plant`; it carries the marker."""
-    root, frames = Path(root), 60
-    kinds = ("ME", "ME" if layout in _MICRO_ONLY else "MaE")
-    moments = ((2, 5, 9), (20, 25, 38))
-    events = [
-        PlannedEvent(kind, *times, times[0], times[2], ("4",), "B", 1.0, (0.0,) * 4, ())
-        for kind, times in zip(kinds, moments, strict=True)
-    ]
+def planned(kind: str, onset: int, apex: int, offset: int, aus: Sequence[str] = ("4",)) -> PlannedEvent:
+    """Return an expression at these positions of the frame axis, for `write_blank_tree`."""
+    return PlannedEvent(kind, onset, apex, offset, onset, offset, tuple(aus), "B", 1.0, (0.0,) * 4, ())
+
+
+def write_blank_tree(
+    layout: str,
+    root: str | Path,
+    subjects: int = 2,
+    videos: int = 2,
+    *,
+    frames: int = 60,
+    events: Sequence[PlannedEvent] | None = None,
+) -> Path:
+    """Write a tree in a layout whose frames are blank, for `plant`; it carries the marker of drawn data.
+
+    Parameters
+    ----------
+    subjects : how many. videos : of each subject. frames : of each video.
+    events : expressions of each video, by default a micro-expression and, where the layout has any, a macro-expression.
+    """
+    root = Path(root)
+    if events is None:
+        events = (planned("ME", 2, 5, 9), planned("ME" if layout in _MICRO_ONLY else "MaE", 20, 25, 38))
     plan = [video for subject in plan_videos(layout, subjects, videos, frames) for video in subject]
     for video in plan:
         write_frames(root, video, [_blank(layout)] * frames, 90)
