@@ -285,22 +285,26 @@ def test_overlapping_intervals_become_their_union():
 # Fitting
 
 
-def test_fit_takes_the_middle_of_the_best_thresholds(monkeypatch):
-    class Train:
-        uids = ("a", "b")
+class Train:
+    """Two videos: one with an expression, one with a smaller movement that is none."""
 
-        def truth(self, uid):
-            return [Interval(151, 161, "ME")] if uid == "a" else []
+    uids = ("a", "b")
 
-        def video(self, uid):
-            return uid
+    def truth(self, uid):
+        return [Interval(151, 161, "ME")] if uid == "a" else []
 
+    def video(self, uid):
+        return uid
+
+
+@pytest.mark.parametrize(("heights", "low", "high"), [((1.5, 0.3), 0.4, 0.4), ((2.5, 1.2), 1.2, 2.5)])
+def test_fit_keeps_to_the_default_unless_the_videos_say_otherwise(heights, low, high, monkeypatch):
     seconds = np.arange(0, 12, 1 / 30)
-    motions = {"a": of(1.5 * course(seconds, 5, 0.4)), "b": of(0.45 * course(seconds, 5, 0.4))}
+    motions = {uid: of(h * course(seconds, 5, 0.4)) for uid, h in zip(Train.uids, heights, strict=True)}
     monkeypatch.setattr(flow_peaks, "score_video", lambda uid, config: score_motion(motions[uid], 30, config))
     fitted = flow_peaks.fit(Train(), CONFIG)
     assert fitted.trials.max() == 1
-    assert 0.45 < fitted.thresholds_u["ME"] < 1.5
+    assert low <= fitted.thresholds_u["ME"] <= high
     assert fitted.trials.shape == tuple(len(CONFIG.tried_u[kind]) for kind in ("ME", "MaE"))
 
 
