@@ -133,6 +133,13 @@ def test_a_frame_linked_from_outside_is_refused(tree, tmp_path):
     refused(tree, "img041.jpg: does not exist, or is a link that leads nowhere or in a circle")
 
 
+def test_a_landmark_file_linked_from_outside_is_refused(tree, tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"")
+    (tree / "landmarks").mkdir()
+    (tree / "landmarks" / "15_0101.npz").symlink_to(tmp_path / "x.npz")
+    refused(tree, r"15_0101\.npz: leads out of the dataset")
+
+
 def test_frames_are_files(tmp_path):
     (tmp_path / "img001.jpg").write_bytes(jpeg())
     (tmp_path / "img002.jpg").mkdir()

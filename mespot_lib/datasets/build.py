@@ -129,6 +129,7 @@ class Findings:
         """
         source = self._claimed(uid, file)
         index = video_file.index_video(file)
+        _refuse_huge(file, index.width, index.height)
         rate = fps or index.rate
         missing = ranges_to_text([(a + first, b + first) for a, b in index.missing])
         if missing:
@@ -179,7 +180,10 @@ class Findings:
 
     def _landmarks(self, uid: str) -> str | None:
         side_file = Path(LANDMARKS_FOLDER) / f"{uid.rpartition('/')[2]}.npz"
-        return side_file.as_posix() if (self.root / side_file).is_file() else None
+        if not (self.root / side_file).is_file():
+            return None
+        require_inside(self.root, self.root / side_file)
+        return side_file.as_posix()
 
     def _frame_columns(self, uid: str, folder: Path, frames: FrameFolder) -> dict[str, Any]:
         first = frames.file_name(frames.first)
@@ -187,8 +191,8 @@ class Findings:
         if size is None:
             self.remark(f"{folder.relative_to(self.root).as_posix()}/{first}", "first_frame_unreadable", uid)
         width, height, channels = size or (None, None, None)
-        if size and width * height > _LARGEST_FRAME:
-            raise DatasetError(f"{folder / first}: {width} x {height} pixels cannot be a frame of a video")
+        if size:
+            _refuse_huge(folder / first, width, height)
         return {
             "media": "frames",
             "frame_prefix": frames.prefix,
@@ -221,6 +225,11 @@ class Findings:
             | raw
             | columns
         )
+
+
+def _refuse_huge(path: Path, width: int, height: int) -> None:
+    if width * height > _LARGEST_FRAME:
+        raise DatasetError(f"{path}: {width} x {height} pixels cannot be a frame of a video")
 
 
 def _shortened(names: Sequence[str], most: int = 5) -> str:
