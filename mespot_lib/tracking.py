@@ -36,6 +36,7 @@ _OUTLIER_U = 0.6  # off the course of the head: such a point has no say
 
 # A face is lost when fewer points than this, or than this part of them, come back, or it suddenly looks different.
 _FEWEST, _RETURNING = 12, 0.4
+_HELD = 0.85  # returning: the face cannot be another one
 _SAME_LOOK = 0.5  # correlation of the face in successive frames
 _SAME_FACE_U = 64.0  # between the place where a face is expected and the face that is taken for it
 _FORGOTTEN_S = 3.0  # followed without being seen by the detector; waited for while other faces are there
@@ -102,7 +103,7 @@ def track_face(
     mespot_lib.face.FaceError
         For another choice, or as `face.detect_faces`.
     """
-    if choose != "largest" and (not isinstance(choose, int) or choose < 1):
+    if choose != "largest" and (not isinstance(choose, int) or isinstance(choose, bool) or choose < 1):
         raise face.FaceError(f'choose is "largest" or a number from 1 (from left to right), not {choose!r}')
     if landmarks is not None:
         return _given(frames, landmarks)
@@ -158,9 +159,9 @@ def _followed(
     for t, image in frames:
         grey = _grey(image)
         change = watch.change(grey)
-        residual = np.nan if track is None else _follow(track, t, grey)
-        cut = watch.is_cut(change, lost=track is not None and np.isnan(residual))
-        if track is not None and (cut or np.isnan(residual)):
+        residual, held = (np.nan, None) if track is None else _follow(track, t, grey)
+        cut = watch.is_cut(change, held)
+        if track is not None and (cut or not held):
             search.lost(track)
             track = None
         if cut:
@@ -243,25 +244,28 @@ def _nearest(faces: list[face.Face], landmarks: np.ndarray, reach_u: float) -> f
     return faces[int(np.argmin(distances))] if faces and min(distances) < reach else None
 
 
-def _follow(track: _Track, t: int, grey: np.ndarray) -> float:
-    """Carry the track on to a frame and return the residual in px; NaN, and the track unchanged, if it is lost."""
+def _follow(track: _Track, t: int, grey: np.ndarray) -> tuple[float, float]:
+    """Carry the track on to a frame; return the residual in px and the part of the points that have been followed.
+
+    If the face is lost the track stays as it is, and NaN and 0 are returned.
+    """
     unit = float(face.px_per_u(track.landmarks))
     points, kept = _flow(track.grey, grey, track.points, track.landmarks, unit)
     if kept.sum() < max(_FEWEST, _RETURNING * len(kept)):
-        return np.nan
+        return np.nan, 0.0
     points, anchors = points[kept], track.anchors[kept]
     base = track.base + (min(t, track.drifts_to) - min(track.t, track.drifts_to)) * track.drift
     matrix, residual = fit_similarity(anchors, points, _OUTLIER_U * unit)
     moved = base @ matrix[:, :2].T + matrix[:, 2]
     if not _plausible(track.landmarks, moved, grey.shape):
-        return np.nan
+        return np.nan, 0.0
     if _likeness(_patch(track.grey, track.landmarks), _patch(grey, moved)) < _SAME_LOOK:
-        return np.nan
+        return np.nan, 0.0
     track.t, track.grey, track.landmarks = t, grey, moved
     track.points, track.anchors, track.base = points, anchors, base
     if len(points) < _POINTS // 2:
         _anchor(track)
-    return residual
+    return residual, float(kept.mean())
 
 
 def _confirmed(
@@ -411,13 +415,18 @@ class _Watch:
         before, self.thumbnail = self.thumbnail, cv2.resize(grey, _THUMBNAIL, interpolation=cv2.INTER_AREA)
         return np.nan if before is None else 1 - _likeness(before, self.thumbnail)
 
-    def is_cut(self, change: float, lost: bool) -> bool:
-        """Tell whether the camera was cut: a great change, or a sudden one, above all if the face is lost in it."""
+    def is_cut(self, change: float, held: float | None) -> bool:
+        """Tell whether the camera was cut: a great change, or a sudden one, above all if the face is lost in it.
+
+        held : the part of the points on the face that could be followed, None without a face. If it is nearly all, the
+            head has moved far, and that is all.
+        """
         if np.isnan(change):
             return False
         usual = max(self.recent) if len(self.recent) >= _FEWEST_RECENT else np.inf
         surprise = change * min(change / usual, _MOST_TIMES)
-        cut = change > _CUT or surprise > (_SURPRISE_IF_LOST if lost else _SURPRISE)
+        cut = change > _CUT or surprise > (_SURPRISE_IF_LOST if held == 0 else _SURPRISE)
+        cut = cut and (held is None or held < _HELD)
         if cut:
             self.recent.clear()
         else:
@@ -454,7 +463,7 @@ def _given(frames: Iterable[Frame], table: np.ndarray) -> Iterator[Tracked]:
     last, scene, begun = None, 0, False
     watch = _Watch()
     for t, image in frames:
-        cut = watch.is_cut(watch.change(_grey(image)), lost=False)
+        cut = watch.is_cut(watch.change(_grey(image)), None)
         if cut:
             scene, begun, last = scene + begun, False, None
         landmarks = table[t] if t < len(table) and np.isfinite(table[t]).all() else None
