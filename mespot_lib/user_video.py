@@ -14,7 +14,7 @@ compared across it. Memory does not grow with the length of the video but for a 
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -207,7 +207,7 @@ def analyse_video(
     engine = _ENGINES[method]()
     step = sampling_step(video.fps, engine.rate_hz)
     log = _Log()
-    table = None if landmarks is None else _landmark_table(video, Path(landmarks))
+    table = None if landmarks is None else faces.side_landmarks(video, Path(landmarks))
     tracked = track_face(
         _pictures(video, step, log, progress), video.fps, backend=backend, choose=face, landmarks=table
     )
@@ -445,13 +445,6 @@ def _cuts(track: Track) -> Iterator[Gap]:
 def _is_long(first: int, last: int, fps: float) -> bool:
     """Tell whether missing frames interrupt the motion; a camera of variable rate drops single ones all the time."""
     return (last - first + 2) / fps > LONGEST_STEP_S
-
-
-def _landmark_table(video: Video, path: Path) -> np.ndarray:
-    """Return landmarks (T, 68, 2) px from a side file or from OpenFace."""
-    if path.suffix.lower() == ".csv":
-        return faces.openface_landmarks(path, video)
-    return faces.side_landmarks(replace(video, landmarks=path))
 
 
 def _media(video: Video, manifest: Manifest, path: str | Path) -> dict[str, Any]:

@@ -517,7 +517,10 @@ def draw_movement(ax: Axes, found: Analysis, span: Interval, margin_s: float = 0
     if strongest:
         ax.legend(loc="upper left", fontsize=8)
     ax.set(xlabel="time, s", ylabel="from the onset, u", xlim=(max(0, first / fps), last / fps))
-    ax.set_ylim(0, max(1.0, 1.25 * float(np.nanmax(lengths, initial=0.0))))
+    inside = lengths[
+        :, [movement.row for movement in strongest]
+    ]  # a blink beside it may be larger, and is cut off
+    ax.set_ylim(0, max(1.0, 1.4 * float(np.nanmax(inside, initial=0.0))))
     return ax
 
 
