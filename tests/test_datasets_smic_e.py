@@ -6,7 +6,7 @@ import shutil
 import pytest
 from trees import edit_workbook, planned, set_cells, write_tree
 
-from mespot_lib.datasets import read_dataset
+from mespot_lib.datasets import read_dataset, smic_e
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import DatasetError
 
@@ -230,7 +230,7 @@ def other(tree):
         "media": "videos",
         "workbook": "labels.xlsx",
         "columns": {"OnsetF": "start", "OffsetF": "end", "Filename": "video"},
-        "clip": r"long(?P<subject>[0-9]+)_.*",
+        "clip": "long{subject}_{rest}",
         "fps": 50,
     }
 
@@ -257,8 +257,9 @@ def test_a_mapping_says_what_is_called_otherwise(other):
         ({"fps": True}, "fps has a value of the wrong kind"),
         ({"fps": 0}, "fps must be positive"),
         ({"columns": {"OnsetF": 4}}, "columns must give a text for every name"),
-        ({"clip": "s([0-9]+)"}, r"clip has no group \(\?P<subject>...\)"),
-        ({"clip": "s("}, "clip is no regular expression"),
+        ({"clip": "s_{number}"}, "clip must have {subject}, and may have each of {subject}, {emotion}, "),
+        ({"clip": "s{subject}_{what}"}, "clip must have {subject}"),
+        ({"clip": "s{subject}_{rest}{rest}"}, "clip must have {subject}"),
         ({"media": "nowhere"}, "nowhere: no such folder, but the mapping names it as media"),
         ({"media": ".."}, "leads out of the dataset"),
     ],
@@ -271,3 +272,9 @@ def test_a_wrong_mapping_is_named(tree, mapping, message):
 def test_a_mapping_that_is_no_json(tree):
     (tree / "mapping.json").write_text("media: videos")
     refused(tree, r"mapping\.json: not valid JSON", layout="smic_e_long")
+
+
+def test_a_form_is_no_regular_expression():
+    pattern = smic_e._clip_pattern("a.(b+)*{subject}")
+    assert pattern.fullmatch("A.(B+)*12")["subject"] == "12"
+    assert pattern.fullmatch("axbb12") is None

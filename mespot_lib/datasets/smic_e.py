@@ -50,7 +50,13 @@ PAIRS = (  # headers of onset, offset and duration of the first, second and thir
 OTHERS = ("FirstF", "LastF", "TotalVL")
 EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 MAPPING = "mapping.json"
-_CLIP = r"s(?P<subject>[0-9]+)_(?P<emotion>ne|po|sur)_[0-9]+"
+CLIP = "s{subject}_{emotion}_{number}"
+_PLACES = {  # what a place in the form of a clip stands for
+    "subject": r"(?P<subject>[0-9]+)",
+    "emotion": r"(?P<emotion>ne|po|sur)",
+    "number": r"[0-9]+",
+    "rest": r".*",
+}
 _NEEDED = ("Filename", "OnsetF", "OffsetF")
 
 
@@ -102,7 +108,7 @@ def read_long(
     mapping : what is called otherwise in this copy, by default the content of `mapping.json` at the root. Optional are
         `media` and `workbook`, paths from the root to the folder of the subject folders and to the workbook;
         `columns`, name as in SMIC-E-HS (`OnsetF`) -> header in this workbook;
-        `clip`, a regular expression for clips with a group `subject`, and perhaps `emotion`;
+        `clip`, the form of clips, by default `s{subject}_{emotion}_{number}`; `{rest}` stands for anything;
         `fps`, frames per second; `aliases` as in `read`.
 
     Raises
@@ -127,7 +133,7 @@ def read_long(
         float(mapping.get("fps", RATES["HS"])),
         aliases=mapping.get("aliases"),
         columns=mapping.get("columns", {}),
-        clip=mapping.get("clip", _CLIP),
+        clip=mapping.get("clip", CLIP),
     )
 
 
@@ -143,12 +149,12 @@ def _read(
     *,
     aliases: Mapping[str, str] | None,
     columns: Mapping[str, str] | None = None,
-    clip: str = _CLIP,
+    clip: str = CLIP,
 ) -> Manifest:
     name = dataset_name(layout, root, name)
     sheet = read_sheets(path)[0]
     findings = Findings(root, aliases or {})
-    pattern = re.compile(clip, re.IGNORECASE)
+    pattern = _clip_pattern(clip)
     _find_videos(findings, media, name, camera, pattern)
     _read_labels(findings, sheet, name, columns or {}, pattern)
     return build_manifest(
@@ -210,12 +216,10 @@ def _checked_mapping(mapping: Any, root: Path) -> Mapping[str, Any]:
             raise DatasetError(f"{place}: {key} has a value of the wrong kind, {value!r}")
         if isinstance(value, dict) and not all(isinstance(text, str) for text in value.values()):
             raise DatasetError(f"{place}: {key} must give a text for every name")
-    try:
-        groups = re.compile(mapping.get("clip", _CLIP)).groupindex
-    except re.error as error:
-        raise DatasetError(f"{place}: clip is no regular expression ({error})") from None
-    if "subject" not in groups:
-        raise DatasetError(f"{place}: clip has no group (?P<subject>...)")
+    places = re.findall(r"\{(.*?)\}", mapping.get("clip", CLIP))
+    if "subject" not in places or not set(places) <= set(_PLACES) or len(places) > len(set(places)):
+        allowed = ", ".join(f"{{{name}}}" for name in _PLACES)
+        raise DatasetError(f"{place}: clip must have {{subject}}, and may have each of {allowed} once")
     if not mapping.get("fps", 1) > 0:
         raise DatasetError(f"{place}: fps must be positive")
     return mapping
@@ -223,6 +227,14 @@ def _checked_mapping(mapping: Any, root: Path) -> Mapping[str, Any]:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Clips
+
+
+def _clip_pattern(form: str) -> re.Pattern[str]:
+    """Return the pattern of a form like `CLIP`, with the groups `subject` and perhaps `emotion`."""
+    parts = re.split(r"\{(.*?)\}", form)  # text and names of places by turns
+    return re.compile(
+        "".join(_PLACES[part] if at % 2 else re.escape(part) for at, part in enumerate(parts)), re.IGNORECASE
+    )
 
 
 def _find_videos(
