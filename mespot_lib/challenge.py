@@ -31,17 +31,17 @@ from mespot_lib.manifest import Manifest, read_manifest, records
 from mespot_lib.synthetic.layouts import casme2, samm_lv
 
 FRAMES = ("number", "0", "1")  # of the file names; positions from 0; positions from 1
-KINDS = {"me": "ME", "mae": "MaE"}  # as in the files of 2022 and 2023 -> as everywhere else
+TYPES = {"me": "ME", "mae": "MaE"}  # as in the files of 2022 and 2023 -> as everywhere else
 EMOTIONS = ("negative", "positive", "surprise")
 RESULTS = ("TP", "FN", "FP")
 ORDER = ("samm", "cas")  # which dataset a log calls 1, and which 2; the official baseline's
 PREDICTIONS = ("cas_pred.csv", "samm_pred.csv")
 LOG_HEADER = "Video_ID,GT_onset,GT_offset,Predicted_onset,Predicted_offset,Result"
 
+T_EVAL = 0.5  # smallest intersection over union of a hit
 _LARGEST_FILE = 16 * 2**20  # bytes; submissions have some kB
 _MOST_ROWS = 100_000
 _LONGEST_CELL = 100
-T_EVAL = 0.5
 _ARCHIVES = (".zip", ".gz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz")
 
 
@@ -119,14 +119,14 @@ FORMATS = {
         Format(
             "megc2022",
             _HEADERS,
-            tuple(KINDS),
+            tuple(TYPES),
             {"cas": _unseen("megc2022_cas"), "samm": _unseen("megc2022_samm")},
             (_ZIP, _FRAMES),
         ),
         Format(
             "megc2023",
             _HEADERS,
-            tuple(KINDS),
+            tuple(TYPES),
             {"cas": _unseen("megc2023_cas", unnamed=2), "samm": _unseen("megc2023_samm")},
             (_ZIP, _FRAMES),
         ),
@@ -351,11 +351,8 @@ def _short(text: str) -> str:
 def _text_faults(cell: str) -> list[str]:
     if cell[:1] in ("=", "+", "-", "@"):
         return [f"{_short(cell)} begins like a formula of a spreadsheet"]
-    return (
-        []
-        if cell.isprintable() and cell == cell.strip()
-        else [f"{_short(cell)} holds odd characters or blanks"]
-    )
+    plain = cell.isprintable() and cell == cell.strip()
+    return [] if plain else [f"{_short(cell)} holds odd characters or blanks"]
 
 
 def _id_faults(video: str, part: Part) -> list[str]:
@@ -540,6 +537,8 @@ def check_submission(
             problems = [f"{file}: must be called {' or '.join(form.files)}"]
         verdict.rows[file] = rows
         verdict.problems += problems
+        if not rows and not problems:
+            verdict.notes.append(f"{file}: has no row, so nothing was spotted")
         unknown = {row.video for row in rows} - set(ranges) if ranges is not None else ()
         if unknown:
             verdict.notes.append(f"{file}: the frames of {len(unknown)} videos are not known, so not checked")
@@ -575,20 +574,24 @@ def _read_plain(paths: Iterable[Path], problems: list[str]) -> dict[str, bytes]:
 def _read_zip(path: Path, problems: list[str]) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
-            faults = archive_faults(archive, _LARGEST_FILE)
-            for member in archive.infolist():
-                name = member.filename
-                if name.lower().endswith(_ARCHIVES):
-                    faults.append(f"{_short(name)} is an archive in an archive")
-                elif name not in PREDICTIONS:
-                    faults.append(
-                        f"{_short(name)} does not belong; at its root stand {' and '.join(PREDICTIONS)}"
-                    )
+            names = [member.filename for member in archive.infolist()]
+            faults = archive_faults(archive, _LARGEST_FILE) or [
+                fault for name in names for fault in _name_faults(name)
+            ]
             problems += [f"{path.name}: {fault}" for fault in faults]
-            return {} if faults else {member.filename: archive.read(member) for member in archive.infolist()}
+            return {} if faults else {name: archive.read(name) for name in names}
     except Exception as error:  # zipfile raises many kinds for a damaged archive
         problems.append(f"{path.name}: not a zip archive that can be read ({error})")
         return {}
+
+
+def _name_faults(name: str) -> list[str]:
+    if name.lower().endswith(_ARCHIVES):
+        return [f"{_short(name)} is an archive in an archive"]
+    belongs = name in PREDICTIONS
+    return (
+        [] if belongs else [f"{_short(name)} does not belong; at its root stand {' and '.join(PREDICTIONS)}"]
+    )
 
 
 def _decode(name: str, data: bytes, problems: list[str]) -> str:
@@ -631,10 +634,9 @@ def _unnamed(file: str, rows: Sequence[Row], form: Format, notes: list[str]) -> 
     """Tolerate as many unknown ids as are not public, and note them; return a problem where there are more."""
     part = form.parts[file.partition("_")[0]]
     unknown = sorted({row.video for row in rows} - part.known) if part.known else []
+    listed = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
     if len(unknown) > part.unnamed:
-        return [
-            f"{file}: {', '.join(unknown)} are unknown, but the ids of {part.unnamed} videos alone are not public"
-        ]
+        return [f"{file}: {listed} are unknown, but the ids of {part.unnamed} videos alone are not public"]
     if unknown:
-        notes.append(f"{file}: {', '.join(unknown)} taken for videos whose ids are not public")
+        notes.append(f"{file}: {listed} taken for videos whose ids are not public")
     return []

@@ -11,9 +11,9 @@ from typing import Any
 from mespot_lib.catalogue import load_dataset
 from mespot_lib.challenge import (
     EMOTIONS,
-    KINDS,
     ORDER,
     T_EVAL,
+    TYPES,
     Format,
     LogRow,
     Row,
@@ -184,7 +184,7 @@ def _label(
     form: Format, uid: str, span: Interval, emotions: Mapping[tuple[str, int, int], str]
 ) -> str | None:
     if form.labels != EMOTIONS:
-        return next(label for label, kind in KINDS.items() if kind == span.kind)
+        return next(label for label, kind in TYPES.items() if kind == span.kind)
     if span.kind != "ME":
         return None
     emotion = emotions.get((uid, span.onset, span.offset))

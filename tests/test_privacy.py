@@ -174,6 +174,7 @@ def test_the_search_finds_pictures_in_pages(image):
         assert [likeness(p) > FOUND for p in pictures_in(f'"{outside}"')] == [True]
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout: git is not asked")
 @pytest.mark.parametrize("dataset", described_datasets())
 def test_data_results_and_executed_notebooks_of_runs_are_ignored_by_git(dataset):
     folder = runs.run_folder(runs.Run("zhang2020", dataset, "s15"), "0" * 64)

@@ -350,6 +350,8 @@ def test_both_files_at_the_root_of_an_archive_are_sound(tmp_path):
     verdict = check_submission(archive_of(tmp_path / "s.zip", BOTH))
     assert (verdict.problems, verdict.format) == ([], "megc2023")
     assert any("zip archive: assumed" in note for note in verdict.notes)
+    verdict = check_submission(archive_of(tmp_path / "s.zip", BOTH | {"samm_pred.csv": f"{HEADER}\n"}))
+    assert "samm_pred.csv: has no row, so nothing was spotted" in verdict.notes
 
 
 @pytest.mark.parametrize(
