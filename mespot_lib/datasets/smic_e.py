@@ -57,6 +57,7 @@ _PLACES = {  # what a place in the form of a clip stands for
     "number": r"[0-9]+",
     "rest": r".*",
 }
+_FASTEST = 10_000  # frames per second
 _NEEDED = ("Filename", "OnsetF", "OffsetF")
 
 
@@ -220,8 +221,8 @@ def _checked_mapping(mapping: Any, root: Path) -> Mapping[str, Any]:
     if "subject" not in places or not set(places) <= set(_PLACES) or len(places) > len(set(places)):
         allowed = ", ".join(f"{{{name}}}" for name in _PLACES)
         raise DatasetError(f"{place}: clip must have {{subject}}, and may have each of {allowed} once")
-    if not mapping.get("fps", 1) > 0:
-        raise DatasetError(f"{place}: fps must be positive")
+    if not 0 < mapping.get("fps", 1) <= _FASTEST:
+        raise DatasetError(f"{place}: fps must be positive and at most {_FASTEST}")
     return mapping
 
 
