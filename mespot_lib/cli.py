@@ -276,7 +276,7 @@ def spot(
         f"a face in {facts['face_share']:.0%} of the pictures\n"
     )
     if found.intervals:
-        table = user_video.spotted_table(found)[["kind", "onset_s", "apex_s", "offset_s", "score"]]
+        table = user_video.spotted_table(found)[["kind", "onset_s", "apex_s", "offset_s", "strength"]]
         typer.echo(table.to_string(index=False) + "\n")
     for line in facts["warnings"]:
         typer.echo(f"note: {line}")

@@ -256,20 +256,20 @@ def _overview(found: Analysis) -> str:
         "the same times"
     )
     return f"""<section><h2>The whole video</h2>
-<figure class="scroll">{_inline(_timeline(found, "svg"), label)}<figcaption>Above: what was spotted, numbered as below,
-and what was not seen. Below: how far each part of the face is from where it rests, in face units (u, about half a
-millimetre).</figcaption></figure></section>"""
+<figure class="scroll">{_inline(_timeline(found, "svg"), label)}<figcaption>Above: what was spotted, numbered as below
+(hatched: doubtful), blinks, and what was not seen. Below: how far each part of the face is from where it rests, in face
+units (u, about half a millimetre).</figcaption></figure></section>"""
 
 
 def _table(found: Analysis) -> str:
     rows = []
-    for number, span in enumerate(found.intervals, start=1):
+    for number, (span, strength) in enumerate(zip(found.intervals, found.strengths, strict=True), start=1):
         times = "".join(
             f"<td>{_clock(t / found.video.fps, 2)}" for t in (span.onset, apex_of(span), span.offset)
         )
         rows.append(
             f'<tr class="{span.kind}"><td><a href="#e{number}">{number}</a><td class=kind>{span.kind}{times}'
-            f"<td>{(span.offset - span.onset) / found.video.fps:.2f}<td>{span.score:.2f}"
+            f"<td>{(span.offset - span.onset) / found.video.fps:.2f}<td>{strength:.2f}"
             f"<td class=where>{html.escape(_where(found, span))} {_doubts(found, span)}"
         )
     return f"""<section><h2>What was spotted</h2><div class="scroll"><table>
@@ -292,7 +292,7 @@ def _doubts(found: Analysis, span: Interval) -> str:
 
 def _one_by_one(found: Analysis, faces: bool) -> Iterator[str]:
     numbered = dict(enumerate(found.intervals, start=1))
-    strongest = sorted(numbered, key=lambda number: -numbered[number].score)[:MOST_STRIPS]
+    strongest = sorted(numbered, key=lambda number: -found.strengths[number - 1])[:MOST_STRIPS]
     shown = {number: numbered[number] for number in sorted(strongest)}
     yield "<section><h2>One by one</h2>"
     if len(shown) < len(numbered):

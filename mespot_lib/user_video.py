@@ -56,7 +56,6 @@ SHARE_LOST = 0.05  # of the pictures
 
 CROWDED_SHARE = 0.35  # of the time inside intervals
 LARGEST_U = 25.0  # displacement; faces do not move further
-BLINK_SHARE = 0.4  # other regions move less than so much of what the eyelids do
 EDGE_S = 0.1  # beside a gap
 SLOW_S = 3.0  # what lasts longer than this is no expression but posture
 
@@ -116,14 +115,17 @@ class Curves(NamedTuple):
 class Analysis:
     """All that one pass over a video found.
 
-    intervals : in order of time; gaps : in order of time; scores : what the method knew before its thresholds, for its
-        own `spot_scores` or `spot_proposals` with other thresholds
+    intervals : in order of time; strengths : of each, as a multiple of the least that counts
+    blinks : first and last frame of each, where the method looks for them; gaps : in order of time
+    scores : what the method knew before its thresholds, for its own `spot_scores` or `spot_proposals` with others
     media : facts about the file; settings : what was asked for and what it came to
     read_until : first position behind the last picture; less than `video.length` where a fault stopped the reading
     """
 
     video: Video
     intervals: tuple[Interval, ...]
+    strengths: tuple[float, ...]
+    blinks: tuple[tuple[int, int], ...]
     gaps: tuple[Gap, ...]
     curves: Curves
     track: Track
@@ -224,9 +226,13 @@ def analyse_video(
         )
     read_until = min(video.length, int(track.frames[-1]) + step)
     scores, spotted = engine.spot(motion, video.fps)
+    spotted = sorted(spotted)
+    least = engine.thresholds_u if engine.scores_in_u else {"ME": 1.0, "MaE": 1.0}
     return Analysis(
         video=video,
-        intervals=tuple(sorted(spotted)),
+        intervals=tuple(spotted),
+        strengths=tuple(span.score / least[span.kind] for span in spotted),
+        blinks=tuple(getattr(scores, "blinks", ())),
         gaps=tuple(_gaps(video, track, step, read_until)),
         curves=engine.curves(motion),
         track=track,
@@ -293,6 +299,7 @@ class _Engine(NamedTuple):
     config: Any
     rate_hz: float  # samples per second, at most
     thresholds_u: Mapping[str, float]
+    scores_in_u: bool  # else the score of an interval is a multiple of its threshold
     measure: Callable[[Iterable[Tracked], float], Any]
     spot: Callable[[Any, float], tuple[Any, list[Interval]]]
     curves: Callable[[Any], Curves]
@@ -309,6 +316,7 @@ def _flow_peaks() -> _Engine:
         config,
         config.motion.rate_hz,
         config.thresholds_u,
+        True,
         lambda tracked, fps: reference_motion.measure_tracked(tracked, fps, config.motion),
         spot,
         _joined_stretches,
@@ -332,6 +340,7 @@ def _zhang2020() -> _Engine:
         config,
         config.motion.rate_hz,
         ZHANG_THRESHOLDS_U,
+        False,
         lambda tracked, fps: neighbour_motion.measure_tracked(tracked, fps, config.motion),
         spot,
         curves,
@@ -537,16 +546,12 @@ def doubts(found: Analysis, span: Interval) -> list[str]:
     curves = found.curves
     inside = (curves.frames >= span.onset) & (curves.frames <= span.offset)
     way = curves.shifts[inside] - curves.shifts[np.abs(curves.frames - span.onset).argmin()]
-    lengths = np.linalg.norm(way, axis=2).max(axis=0, initial=0.0)  # (R,) u
-    lids = np.array([span.kind == "ME" and "eyelids" in place_name(points) for points in curves.points])
     margin = EDGE_S * found.video.fps
     lines = []
-    if np.nanmax(lengths, initial=0.0) > LARGEST_U:
+    if np.nanmax(np.linalg.norm(way, axis=2), initial=0.0) > LARGEST_U:
         lines.append("moves further than a face can: a hand before it, or a tracking fault")
-    elif lids.any() and np.nanmax(lengths[~lids], initial=0.0) < BLINK_SHARE * np.nanmax(
-        lengths[lids], initial=0.0
-    ):
-        lines.append("little but the eyelids moves: perhaps a blink")
+    if span.kind == "ME" and any(first <= span.offset and span.onset <= last for first, last in found.blinks):
+        lines.append("together with a blink: brow and cheek may only go along with it")
     if any(gap.first - margin <= span.offset and gap.last + margin >= span.onset for gap in found.gaps):
         lines.append("beside a gap or a cut")
     return lines
@@ -570,15 +575,17 @@ def spotted_table(found: Analysis) -> pd.DataFrame:
             "offset": span.offset,
             "apex": span.apex,
             "score": round(span.score, 4),
+            "strength": round(strength, 3),
             "onset_s": round(span.onset / fps, 3),
             "offset_s": round(span.offset / fps, 3),
             "apex_s": None if span.apex is None else round(span.apex / fps, 3),
             "doubts": "; ".join(doubts(found, span)),
         }
-        for span in found.intervals
+        for span, strength in zip(found.intervals, found.strengths, strict=True)
     ]
     table = pd.DataFrame(
-        rows or [{"video": found.video.uid}], columns=[*COLUMNS, "onset_s", "offset_s", "apex_s", "doubts"]
+        rows or [{"video": found.video.uid}],
+        columns=[*COLUMNS, "strength", "onset_s", "offset_s", "apex_s", "doubts"],
     )
     return table.astype(dict.fromkeys(("onset", "offset", "apex"), "Int64"))
 
@@ -613,6 +620,7 @@ def summary(found: Analysis) -> dict[str, Any]:
         "ME": sum(span.kind == "ME" for span in found.intervals),
         "MaE": sum(span.kind == "MaE" for span in found.intervals),
         "doubtful": sum(bool(doubts(found, span)) for span in found.intervals),
+        "blinks": len(found.blinks),
         "seconds": round(found.seconds, 3),
         "fps": fps,
         "face_share": round(float(seen.mean()), 4),
@@ -671,7 +679,7 @@ def remarks(found: Analysis) -> list[str]:
             f"The landmarks are unsteady (median residual {unsteady:.1f} u): a covered or turned face, or blur. Some "
             "spots may be tracking faults."
         )
-    covered = sum(span.length for span in found.intervals) / found.read_until
+    covered = float(_covered(found.intervals, found.video.length).sum()) / found.read_until
     if covered > CROWDED_SHARE:
         lines.append(
             f"Spotted expressions cover {covered:.0%} of the time. Somebody who talks, eats, laughs all along or has a "
@@ -680,3 +688,11 @@ def remarks(found: Analysis) -> list[str]:
     if np.median(track.grey[seen]) < DARK_LEVEL:
         lines.append("The face is dark: the noise of the camera may pass for motion.")
     return lines
+
+
+def _covered(intervals: Iterable[Interval], length: int) -> np.ndarray:
+    """Return (T,) bool: whether a position lies in an interval."""
+    covered = np.zeros(length, dtype=bool)
+    for span in intervals:
+        covered[span.onset : span.offset + 1] = True
+    return covered

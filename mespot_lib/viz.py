@@ -460,13 +460,13 @@ _MOST_POINTS = 1600  # of a curve; more cannot be told apart
 
 
 def draw_spotted(ax: Axes, found: Analysis, most_numbers: int = 60) -> Axes:
-    """Draw what was spotted, MaE above ME, numbered in order of time, and in a third row what was not seen.
+    """Draw what was spotted, MaE above ME, numbered in order of time, and below it blinks and what was not seen.
 
     What is doubtful is hatched.
     """
     fps, length = found.video.fps, found.video.length
     least = length / fps / 300
-    rows = {"MaE": 0.0, "ME": -1.0, "not seen": -2.0}
+    rows = {"MaE": 0.0, "ME": -1.0, "blinks": -2.0, "not seen": -3.0}
     for number, span in enumerate(found.intervals, start=1):
         y = rows[span.kind]
         sure = {"hatch": "/////", "alpha": 0.55} if doubts(found, span) else {}
@@ -474,11 +474,14 @@ def draw_spotted(ax: Axes, found: Analysis, most_numbers: int = 60) -> Axes:
         if len(found.intervals) <= most_numbers:
             middle = (span.onset + span.offset + 1) / 2 / fps
             ax.text(middle, y + 0.42, str(number), ha="center", va="bottom", fontsize=7)
+    for first, last in found.blinks:
+        blink = Interval(first, last, "ME")
+        _bar(ax, blink, fps, least / 2, rows["blinks"], facecolor=PART_COLOURS["eyelids"], edgecolor="none")
     for gap in found.gaps:
         place = Interval(gap.first, gap.last, "MaE")
         _bar(ax, place, fps, least, rows["not seen"], facecolor=GAP_COLOURS[gap.reason], edgecolor="none")
     ax.set_yticks(list(rows.values()), list(rows))
-    ax.set(xlim=(0, length / fps), ylim=(-2.6, 1.0))
+    ax.set(xlim=(0, length / fps), ylim=(-3.6, 1.0))
     ax.tick_params(axis="y", length=0)
     reasons = [reason for reason in GAP_COLOURS if any(gap.reason == reason for gap in found.gaps)]
     handles = [Patch(color=GAP_COLOURS[reason], label=reason) for reason in reasons]

@@ -85,6 +85,8 @@ def analysis(**changes) -> Analysis:
     made = Analysis(
         video=video,
         intervals=spans,
+        strengths=(2.0, 3.0),
+        blinks=(),
         gaps=(),
         curves=Curves(frames, points, shifts, np.zeros(300, int)),
         track=Track(
@@ -99,4 +101,6 @@ def analysis(**changes) -> Analysis:
         settings={"method": "flow_peaks", "thresholds_u": {"ME": 0.5, "MaE": 1.0}, "config": {"a": 1}},
         read_until=300,
     )
+    if "intervals" in changes:
+        changes = {"strengths": tuple(span.score for span in changes["intervals"])} | changes
     return replace(made, **changes)

@@ -40,6 +40,7 @@ def test_planted_expressions_are_spotted_in_time(found):
     for true, spotted in zip(truth, found.intervals, strict=True):
         assert iou(true, spotted) > 0.6
         assert abs(true.apex - spotted.apex) <= 3
+    assert min(found.strengths) >= 1
     assert found.gaps == ()
     assert found.fault_s is None
     assert remarks(found) == []
@@ -49,7 +50,9 @@ def test_the_same_video_is_spotted_by_the_baseline(folder):
     _, truth = filmed.drawn()
     images, _ = filmed.drawn()
     path = filmed.film(folder / "again.mp4", images)
-    spotted = mespot_lib.spot_video(path, method="zhang2020", backend="cascade")
+    found = analyse_video(path, method="zhang2020", backend="cascade")
+    spotted = list(found.intervals)
+    assert min(found.strengths) >= 1
     assert metrics.score({"x": truth}, {"x": spotted}).overall.recall == 1.0
 
 
@@ -220,10 +223,9 @@ def test_doubtful_intervals_say_why():
     far = made.curves.shifts.copy()
     far[:, 1] *= 5
     assert "further than a face can" in doubts(replace(made, curves=made.curves._replace(shifts=far)), mae)[0]
-    lids = made.curves.shifts[:, [3, 1, 2, 0]]
-    blink = replace(made, curves=made.curves._replace(shifts=lids))
-    assert "perhaps a blink" in doubts(blink, me)[0]
-    assert doubts(blink, replace(me, kind="MaE")) == []  # no blink is so long
+    blink = replace(made, blinks=((64, 70), (170, 175)))
+    assert "together with a blink" in doubts(blink, me)[0]
+    assert doubts(blink, mae) == []  # no blink is so long
 
 
 def test_slow_drift_is_no_activity():
