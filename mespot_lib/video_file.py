@@ -17,6 +17,7 @@ up to the next key frame. Damage that still decodes without complaint is not rec
 
 import functools
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -380,21 +381,33 @@ def _sound_frames(container: Any, stream: Any, stamped: bool, spoiling: bool) ->
         behind it has no place.
     """
     spoilt: set[int | None] = set()
+    groups: deque[list[int | None]] = deque([[]], maxlen=2)  # stamps from a key frame to the next, as decoded
     whole_from = None  # pictures before this stamp may refer to spoilt ones
     for packet in _packets_of(container, stream):
+        if packet.is_keyframe:
+            groups.append([])
+        groups[-1].append(packet.pts)
         if spoiling and packet.is_keyframe and not packet.is_corrupt:
             spoiling, whole_from = False, packet.pts
         frames = _pictures_of(packet)
-        faulty = frames is None or packet.is_corrupt or any(frame.is_corrupt for frame in frames)
-        if faulty and not stamped:
-            return
-        spoiling = spoiling or faulty
+        spoiling = spoiling or frames is None or packet.is_corrupt
         if spoiling or (whole_from is not None and packet.pts is not None and packet.pts < whole_from):
             spoilt.add(packet.pts)
         for frame in frames or ():
-            if frame.pts not in spoilt and not frame.is_corrupt:
+            if not stamped and (spoiling or frame.is_corrupt):
+                return
+            if frame.is_corrupt:
+                spoiling = _spoil_from(frame.pts, groups, spoilt) or spoiling
+            if frame.pts not in spoilt:
                 yield frame
             spoilt.discard(frame.pts)
+
+
+def _spoil_from(stamp: int | None, groups: Sequence[list], spoilt: set) -> bool:
+    """Mark a repaired picture, which is told of when it is shown, and what refers to it; tell if more is to come."""
+    group = next((group for group in groups if stamp in group), [stamp])
+    spoilt.update(group[group.index(stamp) :])
+    return group is groups[-1]
 
 
 def _packets_of(container: Any, *streams: Any) -> Iterator[Any]:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from media import spoil, write_video
 
 from mespot_lib.frames import (
     DamagedFrameWarning,
@@ -215,6 +216,32 @@ def test_an_unknown_treatment_of_damage_is_refused(folder):
 
 
 # --- video files ----------------------------------------------------------------------------------------------------
+
+
+def test_damage_in_the_middle_of_a_video_file_names_place_and_time(tmp_path):
+    path = spoil(write_video(tmp_path / "v.mp4", (picture(t % 20) for t in range(60))), count=60)
+    video = Video("toy/s1/v2", "toy", "s1", "v2", path, "video", 30.0, 0, 59)
+    before = []
+    with pytest.raises(FrameError, match=r"toy/s1/v2, positions? [0-9].* of 60 \([01]\.[0-9]+ s\): .*v.mp4"):
+        before.extend(iter_frames(video))
+    assert [t for t, _ in before] == list(range(len(before)))
+    assert len(before) >= 10
+    with pytest.warns(DamagedFrameWarning) as warned:
+        kept = {t for t, _ in iter_frames(video, on_damaged="gap")}
+    assert len(warned) == 1  # one fault, one warning
+    assert kept == set(range(60)) - set(damaged_frames(video))
+    assert 59 in kept
+
+
+def test_frames_of_a_variable_rate_stand_at_their_times(tmp_path):
+    numbers = [0, 1, 2, 4, 5, 9, 10, 11]
+    stamps = [round(1000 * n / 30) for n in numbers]
+    path = write_video(tmp_path / "v.mkv", map(picture, numbers), "mjpeg", stamps_ms=stamps)
+    video = Video("toy/s1/v2", "toy", "s1", "v2", path, "video", 30.0, 0, 11, missing=((3, 3), (6, 8)))
+    levels = {t: brightness(image) for t, image in iter_frames(video)}
+    assert list(levels) == numbers
+    for t, level in levels.items():
+        assert level == pytest.approx(brightness(picture(t)), abs=12)
 
 
 def test_a_video_file_that_ends_early(tmp_path):

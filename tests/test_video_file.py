@@ -283,6 +283,14 @@ def test_what_is_no_readable_video_is_said_in_one_line(tmp_path, name, make, mes
     assert "\n" not in str(error.value)
 
 
+def test_stamps_that_go_back_are_refused(tmp_path):
+    """Two recordings in one file, as cameras that split them and users who join them make it."""
+    path = write_video(tmp_path / "v.ts", PICTURES)
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(VideoFileError, match=r"v.ts: its time stamps go back to 0.00 s"):
+        index_video(path)
+
+
 def test_impossible_stamps_are_refused(tmp_path):
     slow = write_video(tmp_path / "slow.mkv", PICTURES[:4], "mjpeg", stamps_ms=[0, 9000, 18000, 27000])
     with pytest.raises(VideoFileError, match=r"slow.mkv: its time stamps make 0.11+ frames per second"):
