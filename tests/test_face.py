@@ -24,6 +24,7 @@ from mespot_lib.face import (
     available_backend,
     crop_face,
     detect_face,
+    detect_faces,
     face_matrix,
     jittered_landmarks,
     load_landmarks,
@@ -252,6 +253,24 @@ def test_bad_images_and_back_ends_are_said(portrait):
     for image in (portrait.astype(float), portrait[..., :2], portrait[0, 0]):
         with pytest.raises(FaceError, match="an image is"):
             detect_face(image)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_all_faces_are_found_the_largest_first(portrait, backend):
+    near = portrait[:260, 90:350]
+    both = np.full((260, 480, 3), 120, np.uint8)
+    both[:208, :208], both[:, 220:] = cv2.resize(near, (208, 208), interpolation=cv2.INTER_AREA), near
+    found = detect_faces(both, backend)
+    assert [bool(face.landmarks[30, 0] > 220) for face in found] == [True, False]
+    assert all(face.sure for face in found)
+    np.testing.assert_array_equal(detect_face(both, backend).landmarks, found[0].landmarks)
+    assert detect_faces(np.full((200, 200), 120, np.uint8), backend) == []
+
+
+def test_a_quick_search_leaves_small_faces_out(portrait):
+    far = np.full((512, 512, 3), 120, np.uint8)
+    far[:128, :128] = cv2.resize(portrait, (128, 128), interpolation=cv2.INTER_AREA)
+    assert detect_faces(far, "cascade", smallest=0.3) == []
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
