@@ -21,7 +21,7 @@ from mespot_lib.synthetic.write import draw_dataset
 
 CONFIG = FlowPeaksConfig()
 CORNERS = ("mouth 48", "mouth 54")
-BROWS = ("left brow 20", "right brow 23")
+BROWS = ("left brow 19", "left brow 20", "right brow 23", "right brow 24")
 
 
 def course(seconds: np.ndarray, onset_s: float, duration_s: float, apex_share: float = 0.42) -> np.ndarray:

@@ -34,16 +34,18 @@ from mespot_lib.features.reference_motion import (
 from mespot_lib.interval import KINDS, Interval, intersection, iou
 from mespot_lib.manifest import Manifest, Video, loso_folds
 
-# Regions that are looked at, and those that lie opposite each other.
-POINTS = (
-    *(f"left brow {point}" for point in (18, 19, 20)),
-    *(f"right brow {point}" for point in (23, 24, 25)),
-    *(f"mouth {point}" for point in (48, 51, 54, 57)),
-)
+# What is looked at: the mean of neighbouring regions, because one that moves alone has slipped along a brow or a strand
+# of hair; and areas that lie opposite each other.
+AREAS: Mapping[str, tuple[str, ...]] = {
+    "left outer brow": ("left brow 18", "left brow 19"),
+    "left inner brow": ("left brow 19", "left brow 20"),
+    "right inner brow": ("right brow 23", "right brow 24"),
+    "right outer brow": ("right brow 24", "right brow 25"),
+    **{name: (name,) for name in ("mouth 48", "mouth 51", "mouth 54", "mouth 57")},
+}
 OPPOSITE = (
-    ("left brow 18", "right brow 25"),
-    ("left brow 19", "right brow 24"),
-    ("left brow 20", "right brow 23"),
+    ("left outer brow", "right outer brow"),
+    ("left inner brow", "right inner brow"),
     ("mouth 48", "mouth 54"),
 )
 DIRECTIONS = 8
@@ -56,7 +58,7 @@ class FlowPeaksConfig:
     """Settings in seconds and face units, so that one setting serves every frame rate and face size.
 
     motion : how the motion is measured; backend : where the landmarks come from
-    points : regions that are looked at; lids : look at the lids, too, outside blinks
+    areas : what is looked at, each the mean of some regions; lids : look at the lids, too, outside blinks
     signal : "directed", equation (1), or "length" of the displacement, as published
     joined : one curve for all segments that overlap, or each for itself
     low_pass, low_pass_hz : a zero-phase Butterworth filter, or the ideal one, which the published code takes the
@@ -84,7 +86,7 @@ class FlowPeaksConfig:
 
     motion: ReferenceRecipe = field(default_factory=ReferenceRecipe)
     backend: str = "auto"
-    points: tuple[str, ...] = POINTS
+    areas: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(AREAS))
     lids: bool = True
     signal: Literal["directed", "length"] = "directed"
     joined: bool = True
@@ -99,7 +101,7 @@ class FlowPeaksConfig:
     reach_s: float = 4.0
     rise_u: float = 0.2
     rise_share: float = 0.3
-    height_share: float = 0.1
+    height_share: float = 0.05
     least_u: float = 0.2
     shortest_s: float = 0.1
     longest_s: float = np.inf
@@ -150,7 +152,7 @@ class FlowPeaksConfig:
         )
         printed = {
             "motion": recipe,
-            "points": tuple(REGION_NAMES[row] for row in PUBLISHED_ROWS),
+            "areas": {REGION_NAMES[row]: (REGION_NAMES[row],) for row in PUBLISHED_ROWS},
             "lids": False,
             "signal": "length",
             "joined": False,
@@ -321,7 +323,7 @@ def find_blinks(eyes: np.ndarray, rate: float, config: FlowPeaksConfig) -> np.nd
 
 
 def _near_a_blink(
-    onset: int, peak: int, offset: int, blinks: np.ndarray, rate: float, config: FlowPeaksConfig
+    onset: float, peak: int, offset: float, blinks: np.ndarray, rate: float, config: FlowPeaksConfig
 ) -> bool:
     """Tell whether a peak comes and goes with a blink."""
     before, after, longer = (round(seconds * rate) for seconds in config.with_blink_s)
@@ -368,10 +370,11 @@ class Curve(NamedTuple):
 
 def curves(stretch: Stretch, blinks: np.ndarray, rate: float, config: FlowPeaksConfig) -> Iterator[Curve]:
     """Yield all signals of a stretch, equation (1)."""
-    points = np.stack([stretch.regions[:, REGION_NAMES.index(name)] for name in config.points], axis=1)
+    rows = [[REGION_NAMES.index(name) for name in names] for names in config.areas.values()]
+    points = np.stack([stretch.regions[:, some].mean(axis=1) for some in rows], axis=1)
     if config.signal == "length":
         values = _low_pass(np.linalg.norm(points, axis=2), rate, config)
-        yield from (Curve(name, column) for name, column in zip(config.points, values.T, strict=True))
+        yield from (Curve(name, column) for name, column in zip(config.areas, values.T, strict=True))
     else:
         yield from _directed(points, rate, config)
     if config.lids:
@@ -379,15 +382,15 @@ def curves(stretch: Stretch, blinks: np.ndarray, rate: float, config: FlowPeaksC
 
 
 def _directed(points: np.ndarray, rate: float, config: FlowPeaksConfig) -> Iterator[Curve]:
-    """Yield the displacement of regions (n, P, 2), and of opposite ones together, along every direction."""
+    """Yield the displacement of areas (n, P, 2), and of opposite ones together, along every direction."""
     mirror = np.array([-1.0, 1.0])
-    places = {name: column for column, name in enumerate(config.points)}
+    places = {name: column for column, name in enumerate(config.areas)}
     pairs = [pair for pair in OPPOSITE if places.keys() >= set(pair)]
     together = [(points[:, places[left]] + points[:, places[right]] * mirror) / 2 for left, right in pairs]
     quiet = _low_pass(np.stack([*points.transpose(1, 0, 2), *together], axis=1), rate, config)
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
     along = quiet @ np.stack([np.cos(angles), np.sin(angles)])  # (n, regions, directions)
-    for row, name in enumerate((*config.points, *("+".join(pair) for pair in pairs))):
+    for row, name in enumerate((*config.areas, *("+".join(pair) for pair in pairs))):
         for k, angle in enumerate(angles):
             yield Curve(f"{name} {round(np.degrees(angle))}", along[:, row, k])
 
@@ -433,7 +436,8 @@ def _propose(stretch: Stretch, fps: float, config: FlowPeaksConfig) -> Iterator[
                 height >= config.least_u
                 and config.shortest_s * rate <= offset - onset <= config.longest_s * rate
             ):
-                onset, peak, offset = (int(stretch.frames[i]) for i in (onset, peak, offset))
+                step = stretch.frames[1] - stretch.frames[0]
+                onset, peak, offset = (round(stretch.frames[0] + i * step) for i in (onset, peak, offset))
                 (span,) = spot.type_by_duration(np.array([[onset, offset]]), fps, [peak], [height])
                 yield _Found(span, curve.name)
 
@@ -443,16 +447,16 @@ def _peaks(values: np.ndarray, rate: float, config: FlowPeaksConfig) -> np.ndarr
     return find_peaks(values, prominence=prominence, wlen=2 * round(config.reach_s * rate) + 1)[0]
 
 
-def _jumps(curve: Curve, onset: int, offset: int, height: float, config: FlowPeaksConfig) -> bool:
+def _jumps(curve: Curve, onset: float, offset: float, height: float, config: FlowPeaksConfig) -> bool:
     """Tell whether a lid moves as fast as in a saccade or a blink."""
     if curve.raw is None:
         return False
-    fastest = np.abs(np.diff(curve.raw[max(0, onset - 2) : offset + 3])).max()
+    fastest = np.abs(np.diff(curve.raw[max(0, int(onset) - 2) : int(offset) + 4])).max()
     return bool(fastest > max(config.jump_share * height, config.jump_u))
 
 
-def extent(curve: np.ndarray, peak: int, rate: float, config: FlowPeaksConfig) -> tuple[int, int, float]:
-    """Return first and last sample of a peak, equation (3), and its prominence, equation (2)."""
+def extent(curve: np.ndarray, peak: int, rate: float, config: FlowPeaksConfig) -> tuple[float, float, float]:
+    """Return where a peak begins and ends, equation (3), in fractions of a sample, and its height, equation (2)."""
     reach = round(config.reach_s * rate)
     left, foot_left = _side(curve[max(0, peak - reach) : peak + 1][::-1], config)
     right, foot_right = _side(curve[peak : peak + reach + 1], config)
@@ -462,18 +466,18 @@ def extent(curve: np.ndarray, peak: int, rate: float, config: FlowPeaksConfig) -
 
 
 def _centred(
-    curve: np.ndarray, peak: int, found: tuple[int, int], rate: float, config: FlowPeaksConfig
-) -> tuple[int, int]:
+    curve: np.ndarray, peak: int, found: tuple[float, float], rate: float, config: FlowPeaksConfig
+) -> tuple[float, float]:
     """Return an extent of the usual length of a micro-expression around the middle of a peak."""
     if not config.centred_me_s:
         return found
     first, last, _ = extent(curve, peak, rate, replace(config, height_share=0.5))
     half = config.centred_me_s * rate / 2
-    onset, offset = round((first + last) / 2 - half), round((first + last) / 2 + half)
-    return max(0, min(onset, peak)), min(len(curve) - 1, max(offset, peak))
+    onset, offset = (first + last) / 2 - half, (first + last) / 2 + half
+    return max(0.0, min(onset, peak)), min(len(curve) - 1.0, max(offset, peak))
 
 
-def _side(side: np.ndarray, config: FlowPeaksConfig) -> tuple[int, int]:
+def _side(side: np.ndarray, config: FlowPeaksConfig) -> tuple[float, int]:
     """Return how many samples from the top (first) it is to the level of equation (3), and to the foot.
 
     The foot is where the fall bends into rest: the sample farthest below the straight line from the top to the lowest
@@ -495,7 +499,11 @@ def _side(side: np.ndarray, config: FlowPeaksConfig) -> tuple[int, int]:
         foot = int(below.argmax())
         end = min(end, max(2, round(KNEE_REACH * foot)))
     level = side[foot] + config.height_share * (side[0] - side[foot])
-    return int(np.flatnonzero(side[: foot + 1] <= level)[0]), foot
+    below = int(np.flatnonzero(side[: foot + 1] <= level)[0])
+    if below == 0:
+        return 0.0, foot
+    above = side[below - 1] - level  # the level is passed between two samples
+    return below - 1 + float(above / (side[below - 1] - side[below])), foot
 
 
 def _strongest(found: Sequence[_Found], fps: float) -> list[_Found]:
@@ -503,8 +511,7 @@ def _strongest(found: Sequence[_Found], fps: float) -> list[_Found]:
     kept: list[_Found] = []
     for one in sorted(found, key=lambda f: (-f.span.score, f.span, f.where)):
         if not any(
-            one.span.kind == other.span.kind
-            and one.at_mouth == other.at_mouth  # a train at the mouth is told by all its peaks
+            one.at_mouth == other.at_mouth  # a train at the mouth is told by all its peaks
             and abs(one.span.apex - other.span.apex) <= 0.1 * fps
             and iou(one.span, other.span) > 0.5
             for other in kept
