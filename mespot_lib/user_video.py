@@ -12,6 +12,7 @@ compared across it. Memory does not grow with the length of the video but for a 
 """
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -398,7 +399,8 @@ def _pictures(video: Video, step: int, log: _Log, progress: bool) -> Iterator[Fr
                 yield one
                 bar.update(one.t + step - bar.n)
         except (FrameError, OSError) as error:
-            log.fault = str(error)
+            # results may be passed on: they name the file, not the folders above it
+            log.fault = str(error).replace(f"{video.path.parent}{os.sep}", "")
 
 
 def _watched(tracked: Iterable[Tracked], log: _Log) -> Iterator[Tracked]:

@@ -96,6 +96,7 @@ def test_frames_that_change_their_size_stop_the_reading(tmp_path):
     found = analyse_video(tmp_path, fps=30, backend="cascade")
     assert found.read_until == 20
     assert "200" in found.settings["fault"]
+    assert str(tmp_path.parent) not in found.settings["fault"]
     assert [gap.reason for gap in found.gaps] == ["unread"]
 
 
