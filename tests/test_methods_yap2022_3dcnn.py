@@ -1,5 +1,9 @@
 """The 3D-CNN: its parts against plain references, its loss against the printed one, its fit against leaks."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mespot_lib import metrics
+from mespot_lib.catalogue import load_dataset
 from mespot_lib.datasets import read_dataset
 from mespot_lib.features.crops import FaceCrops
 from mespot_lib.features.lcn import lcn
@@ -145,7 +150,9 @@ def random_crops(count: int, gaps=(), cut: int | None = None) -> FaceCrops:
 
 @pytest.mark.parametrize("reference", ["future", "past", "both"])
 @pytest.mark.parametrize("input_", INPUTS)
-def test_shared_work_changes_nothing(input_, reference):
+def test_shared_work_changes_nothing(input_, reference, monkeypatch):
+    monkeypatch.setattr(yap, "_BLOCK", 70)  # several blocks, and batches that do not divide them
+    monkeypatch.setattr(yap, "_BATCH", 32)
     models = [trained_statistics(small(input=input_)) for _ in range(2)]
     crops = random_crops(330, gaps=range(40, 60), cut=200)
     with torch.inference_mode():
@@ -156,10 +163,13 @@ def test_shared_work_changes_nothing(input_, reference):
 
 
 def test_each_image_is_normalised_and_convolved_once(monkeypatch):
+    monkeypatch.setattr(yap, "_BLOCK", 64)
     model, seen = trained_statistics(small()), []
     normalise, maps = model.contrast.forward, model.frame_maps
     monkeypatch.setattr(model.contrast, "forward", lambda x: seen.append(("lcn", len(x))) or normalise(x))
-    monkeypatch.setattr(model, "frame_maps", lambda x: seen.append(("maps", len(x))) or maps(x))
+    monkeypatch.setattr(
+        model, "frame_maps", lambda x, folded: seen.append(("maps", len(x))) or maps(x, folded)
+    )
     with torch.inference_mode():
         yap.sample_logits([model], random_crops(500), (6, 19), "both")
     for name in ("lcn", "maps"):
@@ -465,3 +475,49 @@ def test_fitting_cannot_see_the_held_out_subject(smoke, tmp_path, monkeypatch):
         assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
     with pytest.raises(FrameError, match=poisoned.video_id):
         after.score(poisoned)
+
+
+# --- minutes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_sharing_work_between_frames_halves_the_time():
+    tool = Path(__file__).resolve().parents[1] / "tools" / "bench_3dcnn.py"
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, tool], capture_output=True, text=True, check=True, env=one_thread)
+    record = json.loads(done.stdout)
+    assert record["largest_difference"] < 1e-5
+    assert record["ratio"] >= 2, record
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "folds"), [("synthetic_casme2", 2), ("synthetic_samm_lv", 2)])
+def test_drawn_expressions_are_found_at_30_and_at_200_fps(name, folds):
+    manifest = load_dataset(name)
+    config = Yap3dCnnConfig.quick()
+    spotted = yap.leave_one_subject_out(manifest, config, folds=folds)
+    truth = {uid: manifest.truth(uid) for uid in spotted}
+    score = metrics.score(truth, spotted).overall
+    by_chance = metrics.chance(spotted, truth, {uid: manifest.video(uid).length for uid in spotted})[
+        "overall"
+    ]
+    assert score.f1 >= 3 * by_chance.f1
+    assert score.f1 > by_chance.high
+
+
+@pytest.mark.slow
+def test_an_untrained_network_is_at_chance():
+    manifest = load_dataset("synthetic_casme2")
+    config, blank = Yap3dCnnConfig.quick(), [yap.untrained(Yap3dCnnConfig.quick(), 0)]
+    fold = loso_folds(manifest)[0]
+    known = {uid: yap.score_video(blank, manifest.video(uid), config, (0.2, 0.55)) for uid in fold.train}
+    limits = yap.choose_thresholds(known, {uid: manifest.truth(uid) for uid in known}, config)
+    spotted = {
+        uid: yap.spot_curves(yap.score_video(blank, manifest.video(uid), config, (0.2, 0.55)), limits, config)
+        for uid in fold.test
+    }
+    truth = {uid: manifest.truth(uid) for uid in fold.test}
+    by_chance = metrics.chance(spotted, truth, {uid: manifest.video(uid).length for uid in spotted})[
+        "overall"
+    ]
+    assert metrics.score(truth, spotted).overall.f1 <= max(by_chance.high, 0.1)
