@@ -63,5 +63,5 @@ def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path):
         peaks[minutes] = measured(path)["peak"]
         path.unlink()
     assert peaks[20] < 700, peaks
-    # landmarks and motion of 36 000 pictures, and a page with more expressions
-    assert peaks[20] - peaks[1] < 200, peaks
+    # no pictures: landmarks, motion and curves of 36 000 samples, about 7 MB for each minute
+    assert peaks[20] - peaks[1] < 250, peaks
