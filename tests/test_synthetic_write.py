@@ -138,7 +138,7 @@ def _killed(*_arguments):
 @pytest.mark.usefixtures("blank")
 def test_other_drawing_code_draws_again(tmp_path, monkeypatch):
     root = draw_dataset(TINY, tmp_path / "d", workers=1, progress=False)
-    monkeypatch.setattr(write, "_sources_digest", lambda: "changed")
+    monkeypatch.setattr(write, "_sources_digest", lambda layout: "changed")
     assert not is_drawn(TINY, root)
     (root / "rawpic" / "old").mkdir()
     draw_dataset(TINY, root, workers=1, progress=False)
@@ -198,13 +198,13 @@ def test_a_drawn_dataset_loads_from_a_disk_that_cannot_be_written_to(tiny, monke
 def test_memory_does_not_grow_with_the_length(tmp_path):
     def peak(frames: int) -> int:
         naming = {"video_id": f"v{frames}", "rel_path": f"v{frames}", "frame_prefix": "f", "frame_sep": ""}
-        naming |= {"pad_width": 5, "ext": ".jpg"}
+        naming |= {"pad_width": 5, "ext": ".jpg", "first_frame_no": 1}
         (tmp_path / "landmarks").mkdir(exist_ok=True)
         config = replace(TINY, width=256, height=256)
         tracemalloc.start()
         timeline = [None] * frames
         images = write.render_frames(None, timeline, config, 0)
-        with write._landmark_file(tmp_path / "landmarks" / f"v{frames}.npz", frames) as store:
+        with write._landmark_file(tmp_path / "landmarks" / f"v{frames}.npz", 1, frames) as store:
             write.write_frames(tmp_path, naming, write._images(images, store), 92)
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -74,7 +74,7 @@ def leftovers(reports):
     return list((reports / "runs" / ".partial").iterdir())
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=120):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         value = condition()
