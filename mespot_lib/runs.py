@@ -40,7 +40,7 @@ from mespot_lib.interval import Interval, read_intervals, write_intervals
 from mespot_lib.manifest import Manifest, loso_folds, schema
 from mespot_lib.metrics import PARTS, Score, score
 
-NOTEBOOKS = {"zhang2020": "10_megc_baseline", "flow_peaks": "11_flow_peaks"}
+NOTEBOOKS = {"zhang2020": "10_megc_baseline", "flow_peaks": "11_flow_peaks", "yap2022_3dcnn": "20_3dcnn"}
 PROFILES = ("quick", "paper")
 
 # Modules that only look at finished runs: changing them cannot change a result, so they are not part of the key.

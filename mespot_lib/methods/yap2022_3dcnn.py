@@ -7,8 +7,8 @@ The short skip is half the length of a mean ME, the long one half that of a mean
 height of the expression and the reference at rest. No code of the paper is public. What it leaves open is decided here
 and listed in notebook 20, "Where we had to choose".
 
-Fed with pairs of pictures as printed, the network learns people instead of movements: the difference of two frames
-is a few hundredths of what stands still in both. `input` chooses:
+Fed with pairs of pictures as printed, the network hardly learns movements: they are a fiftieth, in energy, of what
+stands still in both pictures and tells people apart. `input` chooses:
 
     as_printed        the pair (frame, reference) as two slices in time
     difference        frame minus reference, one slice
