@@ -6,6 +6,7 @@ What a user can put right (a malformed file, an unknown name) is one line on sta
 
 import functools
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,11 @@ from typing import Annotated, Any
 import typer
 
 import mespot_lib
+
+# Two processes with a thread each are faster than one with two, and sums differ in the last bits between numbers of
+# threads; numpy and torch look at these when they are imported, which the commands do later.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 app = typer.Typer(
     help="Spot facial micro- and macro-expressions in long videos: data, runs, scores, report.",

@@ -56,7 +56,7 @@ def test_a_broken_descriptor_is_named(tmp_path, monkeypatch):
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(
-        DatasetError, match="'casme3d' is unknown; described are casme2, .*samm_lv, .*synthetic_casme2"
+        DatasetError, match=r"'casme3d' is unknown; described are casme2, .*samm_lv, .*synthetic_casme2"
     ):
         load_dataset("casme3d")
 
