@@ -14,7 +14,7 @@ reproduce: .venv/.ready ## draw the data, run every notebook over datasets and f
 	$(BIN)/mespot reproduce
 test: .venv/.ready ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 lab: .venv/.ready ## JupyterLab in notebooks/
 	$(BIN)/jupyter lab --notebook-dir notebooks
 explore: .venv/.ready ## the threshold explorer
