@@ -1,4 +1,10 @@
-"""Fixtures of several test files. One OpenCV thread in every test: results do not depend on the machine's cores."""
+"""Fixtures of several test files. One thread in every test: results do not depend on the machine's cores."""
+
+import os
+
+# Sums differ in the last bits between numbers of threads; read when numpy and torch are imported, hence before them.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 import cv2
 import nbformat
