@@ -18,9 +18,11 @@ The modules in the order in which data flows; each imports only from those above
     spot         score curve to peaks, runs, intervals; merging, non-maximum suppression
     profiles     the rules of counting: the challenge's, and those of the public evaluators
     metrics      matching, counts that add, chance, uncertainty
+    curves       score curves of both kinds to intervals, and the thresholds for it
     anchors      what trivial and ideal methods score
     mistakes     in which way an interval is wrong
     evaluation   all that is said about one scoring, in one record
+    held_out     videos spotted by what was fitted on other people
     train        the optimiser loop of all learned methods, its seeds and checkpoints
     methods      one paper, one file
     user_video   any video of one's own: one pass, intervals, and what was not seen

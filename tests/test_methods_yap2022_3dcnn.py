@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,16 +16,16 @@ import torch.nn.functional as nnf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mespot_lib import metrics
+from mespot_lib import held_out, metrics
 from mespot_lib.catalogue import load_dataset
+from mespot_lib.curves import spot_curves
 from mespot_lib.datasets import read_dataset
 from mespot_lib.features.crops import FaceCrops
 from mespot_lib.features.lcn import lcn
 from mespot_lib.frames import FrameError
-from mespot_lib.interval import Interval
 from mespot_lib.manifest import Manifest, event_table, loso_folds, video_table
 from mespot_lib.methods import yap2022_3dcnn as yap
-from mespot_lib.methods.yap2022_3dcnn import LocalContrast, Scores, SeparableBlock, Threshold, Yap3dCnnConfig
+from mespot_lib.methods.yap2022_3dcnn import LocalContrast, SeparableBlock, Yap3dCnnConfig
 from mespot_lib.synthetic.write import draw_dataset
 from mespot_lib.train import mean_loss, train
 
@@ -233,12 +234,6 @@ def test_the_weights_are_those_of_the_paper():
 # --- samples --------------------------------------------------------------------------------------------------------
 
 
-def test_labels_include_both_ends():
-    labels = yap.labels_at(np.arange(0, 30, 2), [Interval(4, 8, "ME"), Interval(8, 20, "MaE")])
-    assert np.flatnonzero(labels[:, 0]).tolist() == [2, 3, 4]
-    assert np.flatnonzero(labels[:, 1]).tolist() == [4, 5, 6, 7, 8, 9, 10]
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 60), st.integers(-40, 40).filter(bool), st.integers(1, 59), st.integers(1, 7))
 def test_a_reference_is_never_taken_across_a_cut(count, skip, cut, step):
@@ -405,49 +400,6 @@ def test_another_frame_rate_is_scored_in_seconds(toy, toy_crops, monkeypatch):
     assert np.abs(twice[::2] - once).max() < 0.02
 
 
-def test_spotting_across_sets_trains_on_one_and_spots_the_other(toy):
-    learn, unseen = toy.only(toy.uids[:3]), toy.only(toy.uids[3:])
-    spotted = yap.spot_across(learn, unseen, small(train=replace(small().train, epochs=1)))
-    assert set(spotted) == set(unseen.uids)
-
-
-# --- curves to intervals --------------------------------------------------------------------------------------------
-
-
-def test_youden_takes_the_best_corner_of_the_roc():
-    values = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
-    labels = np.array([0, 0, 0, 1, 0, 1, 1, 1])
-    assert yap.youden_threshold(values, labels) == 0.7
-
-
-def bump(length: int, onset: int, offset: int, height: float) -> np.ndarray:
-    curve = np.zeros(length)
-    curve[onset : offset + 1] = height
-    return curve
-
-
-def test_runs_are_as_wide_as_the_roc_threshold_says_and_as_high_as_the_other_asks():
-    me = bump(200, 20, 30, 0.9) + bump(200, 60, 72, 0.4)
-    scores = Scores(30.0, np.stack([me, bump(200, 100, 150, 0.8)], axis=1))
-    thresholds = {"ME": Threshold(0.3, 0.6), "MaE": Threshold(0.3, 0.6)}
-    found = yap.spot_curves(scores, thresholds, small())
-    assert [(s.onset, s.offset, s.kind) for s in found] == [(20, 30, "ME"), (100, 150, "MaE")]
-    lenient = yap.spot_curves(scores, {k: Threshold(0.3, 0.3) for k in thresholds}, small(thresholds="roc"))
-    assert len(lenient) == 3
-
-
-def test_of_an_me_and_an_mae_in_one_place_the_stronger_is_kept():
-    scores = Scores(30.0, np.stack([bump(200, 105, 115, 0.7), bump(200, 100, 150, 0.9)], axis=1))
-    found = yap.spot_curves(scores, {k: Threshold(0.3, 0.5) for k in ("ME", "MaE")}, small())
-    assert [(s.kind, s.onset) for s in found] == [("MaE", 100)]
-
-
-def test_gaps_have_no_score():
-    curve = yap._on_axis(np.array([0, 2, 4, 20, 22]), np.arange(5.0), 24, step=2)
-    assert np.isnan(curve[7:18]).all()
-    assert curve[[0, 1, 2, 20, 21, 23]] == pytest.approx([0, 0.5, 1, 3, 3.5, 4])
-
-
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 
@@ -495,7 +447,7 @@ def test_sharing_work_between_frames_halves_the_time():
 def test_drawn_expressions_are_found_at_30_and_at_200_fps(name, folds):
     manifest = load_dataset(name)
     config = Yap3dCnnConfig.quick()
-    spotted = yap.leave_one_subject_out(manifest, config, folds=folds)
+    spotted = held_out.leave_one_subject_out(manifest, partial(yap.fit, config=config), folds)
     truth = {uid: manifest.truth(uid) for uid in spotted}
     score = metrics.score(truth, spotted).overall
     by_chance = metrics.chance(spotted, truth, {uid: manifest.video(uid).length for uid in spotted})[
@@ -513,7 +465,9 @@ def test_an_untrained_network_is_at_chance():
     known = {uid: yap.score_video(blank, manifest.video(uid), config, (0.2, 0.55)) for uid in fold.train}
     limits = yap.choose_thresholds(known, {uid: manifest.truth(uid) for uid in known}, config)
     spotted = {
-        uid: yap.spot_curves(yap.score_video(blank, manifest.video(uid), config, (0.2, 0.55)), limits, config)
+        uid: spot_curves(
+            yap.score_video(blank, manifest.video(uid), config, (0.2, 0.55)), limits, config.durations_s
+        )
         for uid in fold.test
     }
     truth = {uid: manifest.truth(uid) for uid in fold.test}

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from mespot_lib import metrics
 from mespot_lib.catalogue import load_dataset
+from mespot_lib.held_out import leave_one_subject_out
 from mespot_lib.manifest import Manifest
 from mespot_lib.methods import yap2022_3dcnn as yap
 from mespot_lib.methods.yap2022_3dcnn import Yap3dCnnConfig
@@ -40,7 +41,7 @@ VARIANTS: dict[str, Callable[[Yap3dCnnConfig], Yap3dCnnConfig]] = {
 
 def measure(manifest: Manifest, config: Yap3dCnnConfig, folds: int, seed: int) -> list[dict]:
     """Return one row per kind and one overall, pooled over the first folds."""
-    spotted = yap.leave_one_subject_out(manifest, config, seed, folds)
+    spotted = leave_one_subject_out(manifest, lambda train: yap.fit(train, config, seed), folds)
     truth = {uid: manifest.truth(uid) for uid in spotted}
     lengths = {uid: manifest.video(uid).length for uid in spotted}
     score, chance = metrics.score(truth, spotted), metrics.chance(spotted, truth, lengths)

@@ -18,20 +18,28 @@ stands still in both pictures and tells people apart. `input` chooses:
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as nnf
-from scipy.ndimage import uniform_filter
 from torch import Tensor, nn
 
-from mespot_lib import metrics, spot
+from mespot_lib import spot
+from mespot_lib.curves import (
+    Curves,
+    Threshold,
+    choose_by_f1,
+    choose_by_youden,
+    labels_at,
+    on_axis,
+    spot_curves,
+)
 from mespot_lib.face import CROP_UNITS
 from mespot_lib.features.crops import CropRecipe, FaceCrops, face_crops
 from mespot_lib.features.motion import sampling_step
 from mespot_lib.interval import KINDS, Interval
-from mespot_lib.manifest import Manifest, Video, half_windows, loso_folds
+from mespot_lib.manifest import Manifest, Video, half_windows
 from mespot_lib.train import TrainConfig, Trained, seeded, subject_parts, train
 
 # slices x (frame, reference): what the streams see of a pair
@@ -42,7 +50,6 @@ _SLICES = {
 }
 _SIDES = {"future": (1,), "past": (-1,), "both": (1, -1)}
 _FLAT = 1e-9  # as in `mespot_lib.features.lcn`
-_HEIGHTS = tuple(np.linspace(0.1, 0.95, 18).round(2).tolist())  # tried as thresholds
 _BLOCK, _BATCH = 512, 128  # samples whose maps are held, and samples scored, at a time
 
 
@@ -354,14 +361,6 @@ def prepare(video: Video, profile: str) -> None:
     face_crops(video, getattr(Yap3dCnnConfig, profile)().crops)
 
 
-def labels_at(frames: np.ndarray, truth: Sequence[Interval]) -> np.ndarray:
-    """Return (N, 2) float32: whether frames (N,) lie in a true ME, in a true MaE; both ends included."""
-    labels = np.zeros((len(frames), len(KINDS)), dtype=np.float32)
-    for span in truth:
-        labels[(frames >= span.onset) & (frames <= span.offset), KINDS.index(span.kind)] = 1
-    return labels
-
-
 def partners(crops: FaceCrops, at: np.ndarray, skip: np.ndarray) -> np.ndarray:
     """Return the samples (N,) nearest to `skip` frames (N,) after the samples `at`; a negative skip lies before.
 
@@ -478,13 +477,6 @@ def augment(images: Tensor, config: Yap3dCnnConfig, rng: np.random.Generator) ->
 # Scoring
 
 
-class Scores(NamedTuple):
-    """What the network says of a video: fps, and curves (T, 2) in 0..1 for ME and MaE, smoothed; NaN in gaps."""
-
-    fps: float
-    curves: np.ndarray
-
-
 def sample_logits(
     models: Sequence[Yap3dCnn], crops: FaceCrops, skips: tuple[int, int], reference: str
 ) -> np.ndarray:
@@ -567,7 +559,7 @@ def sample_logits_plainly(
 
 def score_video(
     models: Sequence[Yap3dCnn], video: Video, config: Yap3dCnnConfig, skips_s: tuple[float, float]
-) -> Scores:
+) -> Curves:
     """Return the curves of a video, smoothed without delay."""
     crops = face_crops(video, config.crops)
     skips = tuple(max(1, spot.to_frames(skip_s, video.fps)) for skip_s in skips_s)
@@ -578,73 +570,14 @@ def score_video(
     halfway = {"future": 0.5, "past": -0.5, "both": 0.0}[config.reference]
     step = sampling_step(video.fps, config.crops.rate_hz)
     curves = [
-        _on_axis(crops.frames + halfway * skip, values[:, c], video.length, step)
+        on_axis(crops.frames + halfway * skip, values[:, c], video.length, step)
         for c, skip in enumerate(skips)
     ]
     smooth = spot.smooth(np.stack(curves, axis=1), video.fps, low_pass_hz=config.low_pass_hz)
     if config.normalise:
         low, high = np.nanmin(smooth, axis=0), np.nanmax(smooth, axis=0)
         smooth = (smooth - low) / np.maximum(high - low, 1e-9)
-    return Scores(video.fps, smooth)
-
-
-def _on_axis(frames: np.ndarray, values: np.ndarray, length: int, step: int) -> np.ndarray:
-    """Return values at sampled frames as a curve (T,): straight between neighbours, NaN where no sample is near."""
-    axis = np.arange(length)
-    curve = np.interp(axis, frames, values)
-    after = np.clip(np.searchsorted(frames, axis), 0, len(frames) - 1)
-    near = np.minimum(np.abs(frames[after] - axis), np.abs(frames[np.maximum(after - 1, 0)] - axis))
-    ends = (axis < frames[0]) | (axis > frames[-1])
-    return np.where((near <= step) | ends, curve, np.nan)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Intervals
-
-
-class Threshold(NamedTuple):
-    """Of one kind: frames at or above `extent` belong to a run, a run counts if it reaches `peak`."""
-
-    extent: float
-    peak: float
-
-
-def youden_threshold(values: np.ndarray, labels: np.ndarray) -> float:
-    """Return the value with the largest sensitivity + specificity - 1 (Youden's J), of values and labels (N,)."""
-    order = np.argsort(-values, kind="stable")
-    positive = labels[order] > 0
-    hits, alarms = (
-        np.cumsum(positive) / max(positive.sum(), 1),
-        np.cumsum(~positive) / max((~positive).sum(), 1),
-    )
-    return float(values[order][np.argmax(hits - alarms)])
-
-
-def spot_curves(
-    scores: Scores, thresholds: Mapping[str, Threshold], config: Yap3dCnnConfig
-) -> list[Interval]:
-    """Return the runs of both curves; of an ME and an MaE that share frames, the one further above its threshold."""
-    found = [
-        span for kind in KINDS for span in _runs(scores, kind, thresholds[kind], config.durations_s[kind])
-    ]
-    return (
-        spot.nms(found, 0.2, across_kinds=True, over="shorter")
-        if config.thresholds == "f1"
-        else sorted(found)
-    )
-
-
-def _runs(
-    scores: Scores, kind: str, threshold: Threshold, durations_s: tuple[float, float]
-) -> list[Interval]:
-    curve = scores.curves[:, KINDS.index(kind)]
-    runs = []
-    for onset, offset in spot.runs_above(curve, threshold.extent):
-        apex = int(onset + curve[onset : offset + 1].argmax())
-        shortest, longest = durations_s
-        if curve[apex] >= threshold.peak and shortest <= (offset - onset) / scores.fps <= longest:
-            runs.append(Interval(int(onset), int(offset), kind, apex, float(curve[apex] / threshold.peak)))
-    return runs
+    return Curves(video.fps, smooth)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -663,20 +596,25 @@ class Fitted:
     trainings: tuple[Trained, ...]
     skips_s: tuple[float, float]
     thresholds: dict[str, Threshold]
-    judged: dict[str, Scores]
+    judged: dict[str, Curves]
 
     @property
     def models(self) -> tuple[Yap3dCnn, ...]:
         """Return the networks."""
         return tuple(training.model for training in self.trainings)
 
-    def score(self, video: Video) -> Scores:
+    def score(self, video: Video) -> Curves:
         """Return the curves of a video, of any dataset and frame rate."""
         return score_video(self.models, video, self.config, self.skips_s)
 
-    def spot(self, scores: Scores) -> list[Interval]:
+    def spot(self, scores: Curves) -> list[Interval]:
         """Return the spotted intervals."""
-        return spot_curves(scores, self.thresholds, self.config)
+        return spot_curves(
+            scores,
+            self.thresholds,
+            self.config.durations_s,
+            exclusive=self.config.thresholds == "f1",
+        )
 
 
 def half_lengths_s(manifest: Manifest, config: Yap3dCnnConfig) -> tuple[float, float]:
@@ -739,50 +677,9 @@ def fit(
 
 
 def choose_thresholds(
-    judged: Mapping[str, Scores], truth: Mapping[str, Sequence[Interval]], config: Yap3dCnnConfig
+    judged: Mapping[str, Curves], truth: Mapping[str, Sequence[Interval]], config: Yap3dCnnConfig
 ) -> dict[str, Threshold]:
     """Choose the thresholds of both kinds on curves of videos whose truth may be seen."""
-    return {kind: _choose(judged, truth, kind, config) for kind in KINDS}
-
-
-def _choose(
-    judged: Mapping[str, Scores], truth: Mapping[str, Sequence[Interval]], kind: str, config: Yap3dCnnConfig
-) -> Threshold:
-    column = KINDS.index(kind)
     if config.thresholds == "roc":
-        values = np.concatenate([scores.curves[:, column] for scores in judged.values()])
-        labels = [labels_at(np.arange(len(s.curves)), truth[uid])[:, column] for uid, s in judged.items()]
-        known = ~np.isnan(values)
-        threshold = youden_threshold(values[known], np.concatenate(labels)[known])
-        return Threshold(threshold, threshold)
-    own = {uid: [span for span in spans if span.kind == kind] for uid, spans in truth.items()}
-    f1 = np.zeros((len(_HEIGHTS), len(_HEIGHTS)))
-    for row, column in zip(*np.triu_indices(len(_HEIGHTS)), strict=True):
-        threshold = Threshold(_HEIGHTS[row], _HEIGHTS[column])
-        spotted = {uid: _runs(s, kind, threshold, config.durations_s[kind]) for uid, s in judged.items()}
-        f1[row, column] = metrics.score(own, spotted).overall.f1
-    # with its neighbours, because a single good value among bad ones is luck
-    row, column = np.unravel_index(uniform_filter(f1, 3, mode="nearest").argmax(), f1.shape)
-    return Threshold(_HEIGHTS[row], _HEIGHTS[max(row, column)])
-
-
-def leave_one_subject_out(
-    manifest: Manifest, config: Yap3dCnnConfig, seed: int = 0, folds: int | None = None
-) -> dict[str, list[Interval]]:
-    """Spot every video with networks trained on the other subjects; `folds` takes the first so many only."""
-    spotted = {}
-    for fold in loso_folds(manifest)[:folds]:
-        fitted = fit(manifest.only(fold.train), config, seed)
-        spotted |= {uid: fitted.spot(fitted.score(manifest.video(uid))) for uid in fold.test}
-    return spotted
-
-
-def spot_across(
-    train_manifest: Manifest, test_manifest: Manifest, config: Yap3dCnnConfig, seed: int = 0
-) -> dict[str, list[Interval]]:
-    """Train on one dataset and spot another, as the paper does for MEGC2022; frame rates may differ.
-
-    Skips and durations are kept in seconds, and so mean the same in both.
-    """
-    fitted = fit(train_manifest, config, seed)
-    return {uid: fitted.spot(fitted.score(test_manifest.video(uid))) for uid in test_manifest.uids}
+        return choose_by_youden(judged, truth)
+    return choose_by_f1(judged, truth, config.durations_s)
