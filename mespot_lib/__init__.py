@@ -10,6 +10,7 @@ The modules in the order in which data flows; each imports only from those above
     datasets     readers of the datasets' own folders and workbooks; named fix policies
     synthetic    drawn faces, muscles, head and camera, written in the datasets' own layouts
     catalogue    datasets by name
+    withheld     what was drawn in the unseen sets, to score by
     statistics   durations, rates and action units of a dataset, beside the published ones
     frames       streaming access to frame folders and video files
     face         detection, landmarks, alignment, crops

@@ -17,6 +17,7 @@ ORDER = (
     "datasets",
     "synthetic",
     "catalogue",
+    "withheld",
     "statistics",
     "frames",
     "face",
