@@ -123,3 +123,17 @@ def test_levels_by_f1_find_what_was_planted_and_leave_lower_bumps_alone():
     chosen = choose_by_f1(curves, truth, ANY)
     spotted = {name: spot_curves(one, chosen, ANY) for name, one in curves.items()}
     assert metrics.score(truth, spotted).overall.f1 == 1
+
+
+def test_a_kind_that_is_hardly_found_is_spotted_only_where_that_does_not_cost_the_other_its_precision():
+    """The curve of ME rises as high on ten blinks as on two of the three ME; the third rises higher."""
+    me = sum(bump(900, at, at + 10, 0.5) for at in range(20, 420, 40))
+    me = me + bump(900, 440, 450, 0.5) + bump(900, 480, 490, 0.5) + bump(900, 520, 530, 0.9)
+    mae = sum(bump(900, at, at + 40, 0.8) for at in (600, 700, 800))
+    scores = {"v": Curves(30.0, np.stack([me, mae], axis=1))}
+    truth = {
+        "v": [Interval(at, at + 10, "ME") for at in (440, 480, 520)]
+        + [Interval(at, at + 40, "MaE") for at in (600, 700, 800)]
+    }
+    found = spot_curves(scores["v"], choose_by_f1(scores, truth, ANY), ANY)
+    assert [(s.onset, s.kind) for s in found] == [(520, "ME"), (600, "MaE"), (700, "MaE"), (800, "MaE")]

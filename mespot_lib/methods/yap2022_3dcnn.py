@@ -62,6 +62,7 @@ class Yap3dCnnConfig:
     reference : on which side of the frame the reference lies; "both" averages the two at test time
     lcn : local contrast normalisation in front; lcn_sigma_u : its window, standard deviation in u
     widths, strides : channels and spatial stride of the three blocks; dropout : share of channels
+    regions : the last block is averaged over each of regions x regions parts of the face; 1 is the global average
     short_skip_s, long_skip_s : ranges of the random skips in training (Table 1: 3 to 9 and 16 to 50 frames at 30 fps)
     oriented : whether the streams have skips of their own; off, both draw from one range and use one k
     loss : "plain" cross-entropy; "weighted", equation (2) with its sign corrected; "as_printed", equation (2)
@@ -84,6 +85,7 @@ class Yap3dCnnConfig:
     widths: tuple[int, int, int] = (16, 32, 32)
     strides: tuple[int, int, int] = (2, 2, 1)
     dropout: float = 0.1
+    regions: int = 1
     short_skip_s: tuple[float, float] = (0.1, 0.3)
     long_skip_s: tuple[float, float] = (0.53, 1.67)
     oriented: bool = True
@@ -251,10 +253,10 @@ class Yap3dCnn(nn.Module):
             SeparableBlock(second, third, config.strides[2], config.dropout),
         )
         self.register_buffer("slices", torch.tensor(_SLICES[config.input]), persistent=False)
-        self.dense = nn.Sequential(
-            nn.Linear(2 * third, 2 * third), nn.ReLU(), nn.Linear(2 * third, 2 * third)
-        )
-        self.output = nn.Linear(2 * third, len(KINDS))
+        self.regions = config.regions
+        features = 2 * third * config.regions**2
+        self.dense = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features))
+        self.output = nn.Linear(features, len(KINDS))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of ME and MaE (N, 2) of grey images (N, 3, S, S): frame, short and long reference."""
@@ -264,10 +266,14 @@ class Yap3dCnn(nn.Module):
         return self.joined(*features.chunk(2))
 
     def stream(self, frame: Tensor, reference: Tensor) -> Tensor:
-        """Return the features (N, C) of pairs of normalised images (N, S, S): global averages of the last block."""
+        """Return the features (N, C) of pairs of normalised images (N, S, S): averages of the last block."""
         pairs = torch.stack([frame, reference], dim=1)
         mixed = torch.einsum("dr,nrhw->ndhw", self.slices, pairs)
-        return self.blocks(mixed[:, None]).mean(dim=(2, 3, 4))
+        return self._averages(self.blocks(mixed[:, None]).mean(dim=2))
+
+    def _averages(self, maps: Tensor) -> Tensor:
+        """Return the averages of maps (N, C, h, w) over parts of the face, (N, C regions^2)."""
+        return nnf.adaptive_avg_pool2d(maps, self.regions).flatten(1)
 
     def joined(self, short: Tensor, long: Tensor) -> Tensor:
         """Return the logits (N, 2) from the features of both streams (N, C): residual dense layer and output."""
@@ -307,7 +313,7 @@ class Yap3dCnn(nn.Module):
         slices = (frame + reference).relu_().chunk(len(self.slices), dim=1)
         for block, ready in zip(self.blocks[1:], folded[1:], strict=True):
             slices = block.at_test_time(slices, ready)
-        return sum(x.mean(dim=(2, 3)) for x in slices) / len(slices)
+        return self._averages(sum(slices[1:], slices[0]) / len(slices))
 
 
 class _GreyLevels(nn.Module):
