@@ -16,6 +16,7 @@ import numpy as np
 
 from mespot_lib.anchors import best_tiling, boundary_ceiling
 from mespot_lib.interval import KINDS, Interval
+from mespot_lib.manifest import Manifest
 from mespot_lib.metrics import (
     DEFAULT_FPS,
     PARTS,
@@ -31,6 +32,7 @@ from mespot_lib.metrics import (
     of_part,
     paired_bootstrap,
     pool,
+    score,
 )
 from mespot_lib.mistakes import LABELS, mistakes, tally
 from mespot_lib.profiles import BY_DURATION, STRICT
@@ -48,6 +50,12 @@ class VideoFacts:
     subject: str | None = None
     frames: int | None = None
     fps: float | None = None
+
+
+def facts_of(manifest: Manifest) -> dict[str, VideoFacts]:
+    """Return what a manifest knows about its videos."""
+    videos = [manifest.video(uid) for uid in manifest.uids]
+    return {video.uid: VideoFacts(video.subject, video.length, video.fps) for video in videos}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -157,6 +165,50 @@ def leads(
         )
         for part in PARTS
     }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In short
+
+
+def summary(
+    truth: Intervals,
+    spotted: Intervals,
+    videos: Mapping[str, VideoFacts],
+    t_eval: float = 0.5,
+    profile: str = "megc",
+    fps: float = DEFAULT_FPS,
+) -> list[dict[str, Any]]:
+    """Return one row for ME, MaE and overall of all videos in `videos`, ready for a CSV file.
+
+    Its columns: part, tp, fp, fn, precision, recall, f1, low and high (95 %, drawing subjects again), chance and
+    chance_high (F1 of the same intervals at random places under `megc` matching, mean and 97.5 % quantile).
+
+    Raises
+    ------
+    MetricError
+        If subject or frames of a video are not known, or an interval lies in none of the videos.
+    """
+    unknown = [name for name, facts in videos.items() if facts.frames is None]
+    strange = sorted({*truth, *spotted} - set(videos))
+    if unknown or strange:
+        raise MetricError(f"the number of frames of video {(unknown + strange)[0]} is not known")
+    result = score(
+        {name: truth.get(name, ()) for name in videos},
+        {name: spotted.get(name, ()) for name in videos},
+        t_eval,
+        profile,
+        fps=fps_of(videos, list(videos), fps),
+    )
+    bounds = _bootstrap(result, videos, 2000, 0)
+    by_chance = chance(spotted, truth, {name: facts.frames for name, facts in videos.items()}, t_eval=t_eval)
+    rows = []
+    for part in PARTS:
+        ratios = {name: getattr(result[part], name) for name in ("precision", "recall", "f1")}
+        ratios |= bounds[part] | {"chance": by_chance[part].f1, "chance_high": by_chance[part].high}
+        counts = {name: getattr(result[part], name) for name in ("tp", "fp", "fn")}
+        rows.append({"part": part} | counts | {name: round(value, 4) for name, value in ratios.items()})
+    return rows
 
 
 # ---------------------------------------------------------------------------------------------------------------------

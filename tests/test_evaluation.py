@@ -14,6 +14,7 @@ from mespot_lib.evaluation import (
     fps_of,
     read_videos,
     rule_text,
+    summary,
 )
 from mespot_lib.interval import Interval
 from mespot_lib.metrics import PARTS, T_EVALS, MetricError, score
@@ -46,6 +47,29 @@ def table(tmp_path):
         return path
 
     return write
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In short
+
+
+def test_the_summary_is_one_row_per_part_with_counts_uncertainty_and_chance():
+    rows = summary(TRUTH, SPOTTED, VIDEOS)
+    counts = {row["part"]: (row["tp"], row["fp"], row["fn"], row["f1"]) for row in rows}
+    assert counts == {"ME": (1, 1, 1, 0.5), "MaE": (1, 0, 0, 1.0), "overall": (2, 1, 1, 0.6667)}
+    for row in rows:
+        assert row["low"] <= row["f1"] <= row["high"]
+        assert 0 <= row["chance"] < row["f1"]
+        assert row["chance"] <= row["chance_high"]
+
+
+def test_a_summary_needs_to_know_every_video():
+    with pytest.raises(MetricError, match="frames of video c"):
+        summary(TRUTH, SPOTTED, VIDEOS | {"c": VideoFacts("s2")})
+    with pytest.raises(MetricError, match="frames of video c"):
+        summary(TRUTH, SPOTTED, {name: VIDEOS[name] for name in "ab"})
+    with pytest.raises(MetricError, match="subject of video a"):
+        summary(TRUTH, SPOTTED, VIDEOS | {"a": VideoFacts(None, 300)})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

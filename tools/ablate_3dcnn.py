@@ -1,7 +1,7 @@
 """What each choice of the 3D-CNN is worth: trains variants and writes reports/reference/yap2022_3dcnn_ablations.csv.
 
-    .venv/bin/python tools/ablate_3dcnn.py                        # 2 folds of the drawn 30 fps set, about 10 minutes
-    .venv/bin/python tools/ablate_3dcnn.py --folds 6 --seed 1     # more folds
+    .venv/bin/python tools/ablate_3dcnn.py                    # all folds of the drawn 30 fps set, half an hour
+    .venv/bin/python tools/ablate_3dcnn.py --folds 2 --seed 1 # some folds
     .venv/bin/python tools/ablate_3dcnn.py --only repaired "raw pairs"
 
 Variants that the file already has, with the same dataset, folds and seed, are not trained again. All share folds, seed,
@@ -14,15 +14,16 @@ import csv
 from collections.abc import Callable
 from dataclasses import replace
 
-from mespot_lib import metrics
 from mespot_lib.catalogue import load_dataset
+from mespot_lib.evaluation import facts_of, summary
 from mespot_lib.held_out import leave_one_subject_out
 from mespot_lib.manifest import Manifest
 from mespot_lib.methods import yap2022_3dcnn as yap
 from mespot_lib.methods.yap2022_3dcnn import Yap3dCnnConfig
 from mespot_lib.places import repository_root
 
-COLUMNS = ("dataset", "folds", "seed", "variant", "part", "tp", "fp", "fn", "f1", "chance")
+SCORES = ("part", "tp", "fp", "fn", "precision", "recall", "f1", "low", "high", "chance", "chance_high")
+COLUMNS = ("dataset", "folds", "seed", "variant", *SCORES)
 
 VARIANTS: dict[str, Callable[[Yap3dCnnConfig], Yap3dCnnConfig]] = {
     "repaired": lambda c: c,
@@ -31,6 +32,7 @@ VARIANTS: dict[str, Callable[[Yap3dCnnConfig], Yap3dCnnConfig]] = {
     "mean and difference": lambda c: replace(c, input="mean_difference"),
     "faces aligned frame by frame": lambda c: replace(c, crops=replace(c.crops, align="detected")),
     "without local contrast": lambda c: replace(c, lcn=False),
+    "averages of 4 x 4 regions": lambda c: replace(c, regions=4),
     "equal skips": lambda c: replace(c, oriented=False),
     "reference after the frame": lambda c: replace(c, reference="future"),
     "weighted loss": lambda c: replace(c, loss="weighted", shares=None),
@@ -42,21 +44,14 @@ VARIANTS: dict[str, Callable[[Yap3dCnnConfig], Yap3dCnnConfig]] = {
 def measure(manifest: Manifest, config: Yap3dCnnConfig, folds: int, seed: int) -> list[dict]:
     """Return one row per kind and one overall, pooled over the first folds."""
     spotted = leave_one_subject_out(manifest, lambda train: yap.fit(train, config, seed), folds)
-    truth = {uid: manifest.truth(uid) for uid in spotted}
-    lengths = {uid: manifest.video(uid).length for uid in spotted}
-    score, chance = metrics.score(truth, spotted), metrics.chance(spotted, truth, lengths)
-    names = [name for name in metrics.PARTS if name in chance]
-    return [
-        {"part": name, "tp": score[name].tp, "fp": score[name].fp, "fn": score[name].fn}
-        | {"f1": f"{score[name].f1:.4f}", "chance": f"{chance[name].f1:.4f}"}
-        for name in names
-    ]
+    seen = manifest.only(spotted)
+    return summary({uid: seen.truth(uid) for uid in spotted}, spotted, facts_of(seen))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="synthetic_casme2")
-    parser.add_argument("--folds", type=int, default=2)
+    parser.add_argument("--folds", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     chosen = parser.parse_args()
