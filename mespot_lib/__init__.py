@@ -16,6 +16,7 @@ The modules in the order in which data flows; each imports only from those above
     face         detection, landmarks, alignment, crops
     tracking     one face followed through a stream of frames
     features     contrast, flow, strain, head motion, regions; the cache on disk
+    stills       pictures of expressions in classes, drawn or of AffectNet
     spot         score curve to peaks, runs, intervals; merging, non-maximum suppression
     profiles     the rules of counting: the challenge's, and those of the public evaluators
     metrics      matching, counts that add, chance, uncertainty

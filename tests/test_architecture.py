@@ -23,6 +23,7 @@ ORDER = (
     "face",
     "tracking",
     "features",
+    "stills",
     "spot",
     "profiles",
     "metrics",
