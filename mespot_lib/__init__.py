@@ -21,6 +21,8 @@ The modules in the order in which data flows; each imports only from those above
     profiles     the rules of counting: the challenge's, and those of the public evaluators
     metrics      matching, counts that add, chance, uncertainty
     curves       score curves of both kinds to intervals, and the thresholds for it
+    clips        clips of a long video, and what is found in several of them, once
+    proposals    proposals of two stages to intervals; all thresholds swept at once
     anchors      what trivial and ideal methods score
     mistakes     in which way an interval is wrong
     evaluation   all that is said about one scoring, in one record

@@ -28,6 +28,8 @@ ORDER = (
     "profiles",
     "metrics",
     "curves",
+    "clips",
+    "proposals",
     "anchors",
     "mistakes",
     "evaluation",
