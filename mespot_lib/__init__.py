@@ -21,6 +21,7 @@ The modules in the order in which data flows; each imports only from those above
     profiles     the rules of counting: the challenge's, and those of the public evaluators
     metrics      matching, counts that add, chance, uncertainty
     curves       score curves of both kinds to intervals, and the thresholds for it
+    contrast     where a curve stands out of its surroundings, and thresholds between its mean and maximum
     clips        clips of a long video, and what is found in several of them, once
     proposals    proposals of two stages to intervals; all thresholds swept at once
     anchors      what trivial and ideal methods score

@@ -28,6 +28,7 @@ ORDER = (
     "profiles",
     "metrics",
     "curves",
+    "contrast",
     "clips",
     "proposals",
     "anchors",

@@ -78,24 +78,34 @@ def face_crops(video: Video, recipe: CropRecipe) -> FaceCrops:
     return FaceCrops(**cached_arrays(video, described, lambda: _cut(video, recipe)._asdict(), mapped=True))
 
 
+def crop_stream(video: Video, recipe: CropRecipe) -> Iterator[tuple[int, np.ndarray, int]]:
+    """Yield (t, crop, stretch) for each sampled frame that shows the face, in order; nothing is kept or cached.
+
+    The crops are (S, S) float32, grey levels 0 to 255; `stretch` as in `FaceCrops`. Raises as `face_crops`.
+    """
+    frames = iter_frames(video, step=sampling_step(video.fps, recipe.rate_hz), grey=False)
+    seen = False
+    for t, grey, matrix, stretch in aligned(frames, video, recipe):
+        seen = True
+        small = matrix * (recipe.size / _SIDE)
+        small[:, 2] += (recipe.size / _SIDE - 1) / 2  # pixel centres
+        yield t, face.crop_face(grey.astype(np.float32), small, recipe.size), stretch
+    if not seen:
+        raise face.NoFaceError(
+            f"{video.uid}: no face in any of the sampled frames; try the other detector (mediapipe or cascade), or "
+            "give a side file with landmarks"
+        )
+
+
 def _cut(video: Video, recipe: CropRecipe) -> FaceCrops:
     import tempfile
 
-    frames = iter_frames(video, step=sampling_step(video.fps, recipe.rate_hz), grey=False)
     places, stretches = [], []
     with tempfile.TemporaryFile() as file:  # so that memory does not grow with the length of the video
-        for t, grey, matrix, stretch in aligned(frames, video, recipe):
-            small = matrix * (recipe.size / _SIDE)
-            small[:, 2] += (recipe.size / _SIDE - 1) / 2  # pixel centres
-            crop = face.crop_face(grey.astype(np.float32), small, recipe.size)
+        for t, crop, stretch in crop_stream(video, recipe):
             file.write(crop.astype(np.float16).tobytes())
             places.append(t)
             stretches.append(stretch)
-        if not places:
-            raise face.NoFaceError(
-                f"{video.uid}: no face in any of the sampled frames; try the other detector (mediapipe or cascade), or "
-                "give a side file with landmarks"
-            )
         file.flush()
         shape = (len(places), recipe.size, recipe.size)
         crops = np.memmap(file, np.float16, "r", shape=shape)
