@@ -105,8 +105,16 @@ def test_gradients_reach_the_attention(attention, reached):
 def test_with_all_frames_kept_the_selection_changes_nothing():
     model = sts.StsNet(small(key_frames=5)).eval()
     maps = torch.randn(3, 5, model.trunk.channels, 1, 1)
-    weighted = maps * model.keys(maps.mean(dim=(3, 4)))[..., None, None, None]
+    weighted = maps * model.keys(sts.summarised(maps))[..., None, None, None]
     assert torch.equal(model.chosen(maps), weighted)
+
+
+def test_key_frames_may_be_given():
+    model = sts.StsNet(small()).eval()
+    maps = torch.randn(3, 5, model.trunk.channels, 1, 1)
+    own = sts.strongest(model.keys(sts.summarised(maps)), 3)
+    assert torch.equal(model.of_maps(maps, own), model.of_maps(maps))
+    assert not torch.allclose(model.of_maps(maps, 4 - own.flip(1)), model.of_maps(maps))
 
 
 def test_the_strongest_frames_are_kept_in_order_of_time():
@@ -440,9 +448,7 @@ def test_a_difference_does_not_tell_who_it_is():
 def test_eight_windows_can_be_learnt_by_heart(toy, form):
     config = small(input=form, key_dropout=0.0, head_dropout=0.0, shares=None)
     samples = sts.WindowSamples(toy.only(toy.uids[:1]), config)
-    rows = np.array([40, 160, 100, 107, 5, 70, 140, 226])
-    samples.owner, samples.samples = samples.owner[rows], samples.samples[rows]
-    samples.labels = samples.labels[rows]
+    samples = samples.rows(np.array([40, 160, 100, 107, 5, 70, 140, 226]))
     samples.batch = lambda index, rng: type(samples).batch(samples, index, None)  # the same eight every time
     assert sorted(samples.labels) == [0, 0, 0, 0, 1, 1, 2, 2]
     loop = replace(config.train, epochs=60, batch_size=8, learning_rate=5e-3, batches_per_epoch=None)
@@ -478,13 +484,21 @@ def test_the_ends_of_a_video_have_no_score(toy):
     assert np.flatnonzero(unknown).tolist() == [*range(6), *range(LENGTH - 6, LENGTH)]
 
 
+def test_a_video_shorter_than_a_window_has_no_score_and_nothing_spotted(toy, toy_crops, monkeypatch):
+    short = FaceCrops(*(part[:4] for part in toy_crops["p0"]))
+    monkeypatch.setattr(sts, "face_crops", lambda video, recipe: short)
+    scores = sts.score_video([sts.untrained(small(), 0)], toy.video(toy.uids[0]), small())
+    assert np.isnan(scores.curves).all()
+    assert sts.spot_labels(scores, {"ME": 1.0, "MaE": 1.0}, small()) == []
+
+
 # --- stills, shared by all folds ------------------------------------------------------------------------------------
 
 
 def with_stills(**changes) -> StsNetConfig:
     """A configuration that draws three people and trains on them for a moment."""
     loop = TrainConfig(epochs=1, batch_size=8, learning_rate=1e-3, device="cpu")
-    return small(stills=StillsRecipe(people=3, pictures=12, size=SIDE), pretrain=loop, **changes)
+    return small(stills=StillsRecipe(people=3, pictures=12), pretrain=loop, **changes)
 
 
 def test_the_trunk_is_trained_once_and_shared(toy, tmp_path, monkeypatch):
@@ -507,6 +521,8 @@ def test_weights_from_a_file_are_where_the_stills_begin(tmp_path, monkeypatch):
     torch.save(torchvision_like(), tmp_path / "resnet18.pth")
     loop = TrainConfig(epochs=1, batch_size=8, learning_rate=0.0, device="cpu")
     config = with_stills(width=1.0, weights=str(tmp_path / "resnet18.pth"))
+    with pytest.raises(StsNetError, match="no such file of weights"):
+        sts.pretrained_trunk(replace(config, weights="nowhere.pth"), 0, progress=False)
     trunk = sts.pretrained_trunk(replace(config, pretrain=loop), 0, progress=False)
     expected = ResNet18()
     sts.load_resnet18(expected, tmp_path / "resnet18.pth")

@@ -14,6 +14,7 @@ chooses:
     difference    the crop minus the same face at rest, a running median
 """
 
+import copy
 import hashlib
 import json
 import pickle
@@ -29,6 +30,7 @@ from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from scipy.ndimage import uniform_filter
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from mespot_lib import metrics, places, spot
@@ -38,7 +40,7 @@ from mespot_lib.features.motion import sampling_step
 from mespot_lib.features.rest_face import RestFaces, rest_faces
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video
-from mespot_lib.stills import CLASSES, Stills, StillsRecipe, drawn_stills, read_affectnet
+from mespot_lib.stills import CLASSES, Stills, StillsRecipe, drawn_stills, list_affectnet, read_affectnet
 from mespot_lib.train import TrainConfig, Trained, load_weights, save_weights, seeded, subject_parts, train
 
 LABELS = ("none", *KINDS)
@@ -61,7 +63,8 @@ class StsNetConfig:
     """Settings; times in seconds, so that one setting serves every frame rate.
 
     crops : how the face is cut out
-    stills, pretrain : the second training: drawn pictures, and its loop; pretrain None leaves it out
+    stills, pretrain : the second training: drawn pictures, of the size of the crops, and its loop; with pretrain None
+        it is left out, and the first one too
     train : the loop of the third training
     weights : file with ImageNet weights of a ResNet-18 (width 1 only); affectnet : folder of the licensed set, used in
         place of the drawn pictures; empty for none
@@ -72,7 +75,6 @@ class StsNetConfig:
         all frames unweighted
     hidden, layers : of the GRU, per direction
     key_dropout, head_dropout : shares of zeros
-    tune_trunk : whether the third training changes the trunk
     shares : of none, ME and MaE windows in an epoch; None takes them as they come
     flip, gain, shift : augmentation: probability, log standard deviation of the contrast, standard deviation of the
         place as a part of the crop
@@ -99,7 +101,6 @@ class StsNetConfig:
     layers: int = 1
     key_dropout: float = 0.5
     head_dropout: float = 0.5
-    tune_trunk: bool = True
     shares: tuple[float, float, float] | None = (0.44, 0.28, 0.28)
     flip: float = 0.5
     gain: float = 0.3
@@ -128,8 +129,7 @@ class StsNetConfig:
             optimiser="sgd",
             schedule="cosine",
         )
-        stills = StillsRecipe(size=128)
-        return replace(cls(CropRecipe(size=128), stills, pretrain, loop), **changes)
+        return replace(cls(CropRecipe(size=128), StillsRecipe(), pretrain, loop), **changes)
 
     @classmethod
     def quick(cls, **changes) -> "StsNetConfig":
@@ -276,25 +276,34 @@ class StsNet(nn.Module):
         maps = self.trunk(images.flatten(0, 1)[:, None])
         return self.of_maps(maps.unflatten(0, images.shape[:2]))
 
-    def of_maps(self, maps: Tensor) -> Tensor:
-        """Return the logits (N, 3) of windows of feature maps (N, K, C, h, w)."""
-        kept = self.chosen(maps)
+    def of_maps(self, maps: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Return the logits (N, 3) of windows of feature maps (N, K, C, h, w).
+
+        columns : key frames (N, M) that are given, not chosen; in order of time
+        """
+        kept = self.chosen(maps, columns)
         at_places = kept.flatten(3).permute(0, 3, 1, 2)  # (N, places, M, C)
         states, _ = self.temporal(at_places.flatten(0, 1))
         features = states.mean(dim=1).unflatten(0, at_places.shape[:2])
         return self.head(features.flatten(1))
 
-    def chosen(self, maps: Tensor) -> Tensor:
+    def chosen(self, maps: Tensor, columns: Tensor | None = None) -> Tensor:
         """Return the maps of the M key frames (N, M, C, h, w), in order of time, times their scores.
 
         Choosing has no gradient; the scores, as factors, have one.
         """
         if self.keys is None:
             return maps
-        scores = self.keys(maps.mean(dim=(3, 4)))
-        columns = strongest(scores.detach(), self.key_frames)
+        scores = self.keys(summarised(maps))
+        if columns is None:
+            columns = strongest(scores.detach(), self.key_frames)
         rows = torch.arange(len(maps), device=maps.device)[:, None]
         return maps[rows, columns] * scores.gather(1, columns)[..., None, None, None]
+
+
+def summarised(maps: Tensor) -> Tensor:
+    """Return what key frames are judged by (N, K, C): averages of feature maps (N, K, C, h, w) over all places."""
+    return maps.mean(dim=(3, 4))
 
 
 def map_side(size: int) -> int:
@@ -426,6 +435,12 @@ def untrained(config: StsNetConfig, seed: int) -> StsNet:
 # Third training
 
 
+def prepare(video: Video, profile: str) -> None:
+    """Cut the faces out of a video and find them at rest, into the cache: what every fold needs of it."""
+    config = getattr(StsNetConfig, profile)()
+    rest_faces(video, config.crops, config.rest_s)
+
+
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return equation (7), a mean over the batch."""
     return nnf.cross_entropy(logits, labels)
@@ -471,10 +486,17 @@ class WindowSamples:
             ]
         )
         if every > 1:
-            expressive = self.labels > 0
-            taken, rest = np.flatnonzero(expressive)[::every], np.flatnonzero(~expressive)
-            kept = np.concatenate([taken, rest[:: max(1, len(rest) // max(len(taken), 1))]])
-            self.owner, self.samples, self.labels = self.owner[kept], self.samples[kept], self.labels[kept]
+            taken, rest = np.flatnonzero(self.labels > 0)[::every], np.flatnonzero(self.labels == 0)
+            self._keep(np.concatenate([taken, rest[:: max(1, len(rest) // max(len(taken), 1))]]))
+
+    def rows(self, kept: np.ndarray) -> "WindowSamples":
+        """Return some of the windows (B,)."""
+        some = copy.copy(self)
+        some._keep(kept)
+        return some
+
+    def _keep(self, kept: np.ndarray) -> None:
+        self.owner, self.samples, self.labels = self.owner[kept], self.samples[kept], self.labels[kept]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -523,6 +545,8 @@ def window_logits(
     """
     device = next(models[0].parameters()).device
     logits = np.empty((len(found.middle), len(LABELS)), dtype=np.float32)
+    if not len(logits):
+        return logits
     maps: list[Tensor] = [torch.empty(0) for _ in models]
     first = ready = 0
     for rows in np.split(np.arange(len(found.middle)), range(_BLOCK, len(found.middle), _BLOCK)):
@@ -563,10 +587,11 @@ def score_video(models: Sequence[StsNet], video: Video, config: StsNetConfig) ->
     found = windows(crops, video.fps, config)
     with torch.inference_mode():
         logits = window_logits(models, lambda samples: seen(crops, rest, samples, config.input), found)
-    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    chances = (odds / odds.sum(axis=1, keepdims=True))[:, 1:]
+    chances = softmax(logits.astype(np.float64), axis=1)[:, 1:]
     step = sampling_step(video.fps, config.crops.rate_hz)
     frames = crops.frames[found.middle]
+    if not len(frames):  # shorter than a window
+        return Curves(video.fps, np.full((video.length, len(KINDS)), np.nan))
     curves = np.stack([on_axis(frames, column, video.length, step) for column in chances.T], axis=1)
     curves[: frames[0]] = curves[frames[-1] + 1 :] = np.nan  # the ends have no window
     return Curves(video.fps, curves)
@@ -660,14 +685,19 @@ def pretrained_trunk(config: StsNetConfig, seed: int, progress: bool | None = No
     """Return the trunk after the first two trainings, from the cache or trained now.
 
     It depends on no dataset of spotting, so all folds share it.
+
+    Raises
+    ------
+    StsNetError, mespot_lib.stills.StillsError
+        If a file of weights or the licensed set is given and cannot be used.
     """
     described = {
-        "stills": config.affectnet or asdict(config.stills),
+        "stills": list_digest(config.affectnet) if config.affectnet else asdict(config.stills),
+        "weights": file_digest(config.weights) if config.weights else "",
         "pretrain": asdict(config.pretrain),
         "augmentation": [config.flip, config.gain, config.shift],
         "width": config.width,
         "input": config.input,
-        "weights": config.weights,
         "size": config.crops.size,
         "seed": seed,
         "version": TRUNK_VERSION,
@@ -683,6 +713,21 @@ def pretrained_trunk(config: StsNetConfig, seed: int, progress: bool | None = No
         trained = pretrain(config, seed, progress)
         save_weights(path, trained.model.trunk, {"accuracy": trained.history[-1]["validation"]})
         return trained.model.trunk
+
+
+def file_digest(path: str | Path) -> str:
+    """Return what tells a file of weights from any other."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StsNetError(f"{path}: no such file of weights: {error.strerror}") from None
+
+
+def list_digest(root: str | Path) -> str:
+    """Return what tells the labelled pictures of a folder of AffectNet from any others."""
+    listed = [(one.image.name, one.label) for one in list_affectnet(root)]
+    return hashlib.sha256(repr(listed).encode()).hexdigest()
 
 
 class StillNet(nn.Module):
@@ -702,7 +747,7 @@ def expression_stills(config: StsNetConfig, progress: bool | None = None) -> Sti
     """Return the pictures of the second training: the licensed set if its folder is given, else drawn ones."""
     if config.affectnet:
         return read_affectnet(config.affectnet, config.crops.size)
-    return drawn_stills(config.stills, progress)
+    return drawn_stills(replace(config.stills, size=config.crops.size), progress)
 
 
 def pretrain(config: StsNetConfig, seed: int, progress: bool | None = None) -> Trained:
