@@ -7,6 +7,7 @@ threshold can be swept afterwards, for all folds at once, in seconds.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from mespot_lib.profiles import Pairs, Table, as_table, hits, largest_matching, 
 from mespot_lib.spot import Rivals, rivals, survivors
 
 Stage = Literal["cpn", "crn"]
+STAGES: tuple[Stage, ...] = ("cpn", "crn")
 COLUMNS = ("onset", "offset", "refined onset", "refined offset", "p_cpn", "p_crn", "sub-network")
 _TRIED = tuple(np.linspace(0.1, 0.9, 17).round(2).tolist())
 _TRIED_NMS = (0.05, 0.2, 0.35, 0.5)
@@ -78,6 +80,30 @@ def spot_proposals(found: Proposals, limits: Limits, stage: Stage = "crn") -> li
 
 def _view(found: Proposals, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     return (found.frames, found.p_cpn) if stage == "cpn" else (found.refined, found.p_crn)
+
+
+def write_proposals(
+    path: str | Path, found: Mapping[str, Proposals], limits: Mapping[str, Mapping[Stage, Limits]]
+) -> None:
+    """Write the proposals of each video, with the thresholds that were chosen for it without seeing it, as .npz."""
+    arrays = {f"table {uid}": one.table().astype(np.float32) for uid, one in found.items()}
+    for uid, of in limits.items():
+        arrays |= {f"{stage} {uid}": np.array(of[stage], dtype=np.float32) for stage in STAGES}
+    np.savez_compressed(path, **arrays)
+
+
+def read_proposals(path: str | Path) -> tuple[dict[str, Proposals], dict[str, dict[Stage, Limits]]]:
+    """Return the proposals of each video and its thresholds by stage."""
+    with np.load(path, allow_pickle=False) as arrays:
+        uids = [name.removeprefix("table ") for name in arrays if name.startswith("table ")]
+        found = {uid: Proposals.of_table(arrays[f"table {uid}"]) for uid in uids}
+        limits = {
+            uid: {
+                stage: Limits(*arrays[f"{stage} {uid}"].astype(float).round(4).tolist()) for stage in STAGES
+            }
+            for uid in uids
+        }
+    return found, limits
 
 
 # ---------------------------------------------------------------------------------------------------------------------

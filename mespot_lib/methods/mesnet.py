@@ -109,12 +109,12 @@ class MesNetConfig:
     def quick(cls, **changes) -> "MesNetConfig":
         """Return the same at 32 x 32, with shorter clips and far fewer, larger steps; for a CPU."""
         first = TrainConfig(
-            epochs=20, batch_size=16, batches_per_epoch=8, learning_rate=2e-3, schedule="one_cycle"
+            epochs=12, batch_size=16, batches_per_epoch=8, learning_rate=2e-3, schedule="one_cycle"
         )
         second = TrainConfig(
-            epochs=6,
+            epochs=5,
             batch_size=4,
-            batches_per_epoch=40,
+            batches_per_epoch=36,
             learning_rate=2e-3,
             schedule="one_cycle",
             clip_norm=1.0,
@@ -206,7 +206,8 @@ class Backbone(nn.Module):
 
     def spatial(self, flow: Tensor) -> Tensor:
         """Return f (M, L) of flow fields (M, C, S, S)."""
-        return self.space(flow).flatten(1)
+        # channels last in memory: on CPUs that halves the time
+        return self.space(flow.contiguous(memory_format=torch.channels_last)).flatten(1)
 
     def features(self, clips: Tensor) -> Tensor:
         """Return F (B, L, N) of clips (B, N, C, S, S)."""
