@@ -101,6 +101,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
     names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module.split(".")[0] for node in top if isinstance(node, ast.ImportFrom) and node.module}
     learned = noun(path) == "train" or (noun(path) == "methods" and "train" in imported(tree))
+    learned |= path.name == "tvl1.py"  # imported by `features.flow` when it is asked for
     assert not names & (LAZY - {"torch"} if learned else LAZY)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mespot_lib.face import CROP_UNITS, MEAN_FACE, crop_face, face_matrix, transform_points
-from mespot_lib.features.flow import dense_flow
+from mespot_lib.features.flow import _tvl1, dense_flow
 from mespot_lib.features.head_motion import nose_shift, remove_head_motion
 from mespot_lib.features.strain import optical_strain
+from mespot_lib.features.tvl1 import TvL1Config
 
 SIZE = 128
 METHODS = ("dis", "farneback", "tvl1")
@@ -154,12 +156,16 @@ def test_the_smallest_image(face, method):
     assert dense_flow(face[0][:16, :16].copy(), face[0][:16, 1:17].copy(), method).shape == (16, 16, 2)
 
 
-def test_tvl1_is_the_only_method_that_needs_scikit_image(face, monkeypatch):
-    monkeypatch.setitem(sys.modules, "skimage.registration", None)
+def test_tvl1_is_the_only_method_that_needs_torch(face, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mespot_lib.features.tvl1", None)
     for method in ("dis", "farneback"):
         dense_flow(face[0], face[0], method)
     with pytest.raises(ImportError):
         dense_flow(face[0], face[0], "tvl1")
+
+
+def test_the_settings_of_tvl1_are_those_of_its_own_configuration():
+    assert _tvl1.__kwdefaults__ == asdict(TvL1Config())
 
 
 GREY = np.zeros((32, 32), np.uint8)

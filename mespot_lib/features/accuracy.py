@@ -12,6 +12,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -117,6 +118,47 @@ def drawn_crops(
     landmarks = np.stack([landmarks_px(stage, state) for state in states])
     matrix = face.face_matrix(landmarks[0], size)
     return [face.crop_face(image, matrix, size) for image in images], face.transform_points(landmarks, matrix)
+
+
+def moved_faces(
+    peaks_px: Sequence[float], *, size: int = 128, noise_levels: float = 1.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return faces before and after a bump of motion: (N, S, S) uint8 twice, and the motion (N, S, S, 2) float64 px.
+
+    Each drawn face is rendered at twice the size, so that cubic interpolation of it blurs nothing, and moved by a
+    Gaussian bump somewhere in its middle, in a random direction. The motion is exact: in the second picture stands at
+    p + motion(p) what stands at p in the first.
+
+    peaks_px : the largest motion, one for each pair; noise_levels : as in `moved_texture`
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size].astype(np.float64)
+    before, after, motions = [], [], []
+    for number, peak in enumerate(peaks_px):
+        (big,), _ = drawn_crops(number % 3, [neutral_state()], size=2 * size, noise_levels=0.0)
+        centre, angle = rng.uniform(0.3, 0.7, 2) * size, rng.uniform(0, 2 * np.pi)
+        bump = functools.partial(_bump, centre=centre, peak=peak * np.array([np.cos(angle), np.sin(angle)]))
+        origin = np.stack([x, y], axis=-1)
+        for _ in range(30):  # the place that has moved here; the iteration contracts, as the bump is flat
+            origin = np.stack([x, y], axis=-1) - bump(origin)
+        pictures = [_sampled(big, places) for places in (np.stack([x, y], axis=-1), origin)]
+        for side, picture in zip((before, after), pictures, strict=True):
+            side.append(photographed(picture, noise_levels, rng))
+        motions.append(bump(np.stack([x, y], axis=-1)))
+    return np.stack(before), np.stack(after), np.stack(motions)
+
+
+def _bump(places: np.ndarray, centre: np.ndarray, peak: np.ndarray) -> np.ndarray:
+    """Return the motion at places (..., 2) of a square picture: a Gaussian a sixth of its edge wide."""
+    width = places.shape[0] / 6
+    return np.exp(-((places - centre) ** 2).sum(axis=-1) / (2 * width**2))[..., None] * peak
+
+
+def _sampled(big: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return a picture drawn at twice the size, at places (H, W, 2) in px of the single size."""
+    at = (2 * places + 0.5).astype(np.float32)  # pixel centres
+    soft = cv2.GaussianBlur(big.astype(np.float32), (0, 0), 1.0)
+    return cv2.remap(soft, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
 def working(action_unit: str, amplitude_u: float) -> FrameState:

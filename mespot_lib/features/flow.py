@@ -7,7 +7,7 @@ dis        dense inverse search (Kroeger et al. 2016): the default; run down to 
            the most accurate per cost
 farneback  polynomial expansion (Farneback 2003): a few times faster, about half as accurate on small motion, and
            wrong within a few px of the border
-tvl1       Zach, Pock and Bischof 2007, by scikit-image: slow; for papers that use it
+tvl1       Zach, Pock and Bischof 2007, see `mespot_lib.features.tvl1`: for papers that use it
 """
 
 import threading
@@ -98,25 +98,21 @@ def _tvl1(
     first: np.ndarray,
     second: np.ndarray,
     *,
-    attachment: float = 15.0,
-    tightness: float = 0.3,
-    num_warp: int = 5,
-    num_iter: int = 10,
-    tol: float = 1e-4,
+    lambda_: float = 15.0,
+    theta: float = 0.3,
+    tau: float = 0.25,
+    scales: int = 5,
+    warps: int = 5,
+    iterations: int = 10,
+    dual_steps: int = 2,
+    median: bool = False,
+    blur_px: float = 0.5,
 ) -> np.ndarray:
-    """TV-L1; the settings are those of `skimage.registration.optical_flow_tvl1`."""
-    from skimage.registration import optical_flow_tvl1
+    """TV-L1; the settings are those of `mespot_lib.features.tvl1.TvL1Config`, which takes many pairs at once faster."""
+    from mespot_lib.features.tvl1 import TvL1Config, tvl1_flow
 
-    rows_columns = optical_flow_tvl1(
-        first,
-        second,
-        attachment=attachment,
-        tightness=tightness,
-        num_warp=num_warp,
-        num_iter=num_iter,
-        tol=tol,
-    )
-    return np.ascontiguousarray(rows_columns[::-1].transpose(1, 2, 0), dtype=np.float32)
+    config = TvL1Config(lambda_, theta, tau, scales, warps, iterations, dual_steps, median, blur_px)
+    return tvl1_flow(first[None], second[None], config)[0]
 
 
 def _check_pair(first: np.ndarray, second: np.ndarray) -> None:
