@@ -49,10 +49,10 @@ def relative(values: np.ndarray) -> np.ndarray:
     known = values[~np.isnan(values)]
     if not known.size:
         return np.full(len(values), np.nan)
-    spread = known.max() - known.mean()
-    # rounding of equal values is no maximum
-    flat = spread <= 1e-9 * max(np.abs(known).max(), 1e-9)
-    return np.where(np.isnan(values), np.nan, 0.0 if flat else (values - known.mean()) / max(spread, 1e-300))
+    above = values - known.mean()
+    spread = np.nanmax(above)
+    flat = spread <= 1e-9 * np.abs(known).max()  # by rounding a little above the mean
+    return 0 * above if flat else above / spread
 
 
 def mean_of_largest(values: np.ndarray, share: float) -> np.ndarray:

@@ -4,7 +4,7 @@
     -> mean of the largest third -> contrast -> threshold between mean and maximum -> runs of the right length
 
 The features, with equation (1) of the paper, are in `mespot_lib.features.maximal_difference`; contrast and threshold
-in `mespot_lib.contrast`. With B the set of blocks and k, m = k - 1 in samples,
+in `mespot_lib.contrast`. With B the set of blocks and m one frame less than k,
 
     F(t) = mean of the largest third of { d_b(t) : b in B }                                         (1)
     C(t) = F(t) - (F(t - m) + F(t + m)) / 2                                                         (2)
@@ -18,7 +18,7 @@ baseline (ME and MaE). With p = None p is chosen on the training subjects.
 
 Where nothing public settles it: the flow is dense inverse search, as OpenCV has no robust local flow (RLOF); the face
 is registered, because flow over 0.4 s between crops that jitter is jitter; 200 frames per second are read at 30, and
-the curve is straight in between. The first and the last 2 k - 1 samples have no contrast, and nothing is spotted there
+the curve is straight in between. The first and the last k + m frames have no contrast, and nothing is spotted there
 (the released program drops 2 k more at the end by a shifted index, which is not reproduced).
 
     from mespot_lib.catalogue import load_dataset
@@ -145,7 +145,7 @@ def score_differences(measured: Differences, fps: float, length: int, config: Md
     step = int(measured.frames[1] - measured.frames[0]) if len(measured.frames) > 1 else 1
     for column, (kind, lag) in enumerate(zip(config.lags_s, measured.lags, strict=True)):
         strongest = mean_of_largest(measured.blocks[:, column].astype(np.float64), config.largest)
-        values = relative(contrast(strongest, max(1, int(lag) - 1)))
+        values = relative(contrast(strongest, max(1, round(lag - 1 / step))))  # a frame is a part of a sample
         curves[:, KINDS.index(kind)] = on_axis(measured.frames, values, length, step)
     return Curves(fps, curves)
 
