@@ -92,6 +92,15 @@ def test_a_slow_change_is_no_me():
     assert all(s.onset > 13 * 30 for s in spots)
 
 
+def test_near_the_ends_the_difference_keeps_its_value_so_that_an_early_change_is_seen():
+    seconds = np.arange(0, 10, 1 / 30)
+    curve = score_patterns(patterns_of(bump(seconds, 0.15, 0.3)), 30, 300, CONFIG).curves[:, 0]
+    # F is known from sample 5 on, its neighbours 5 before only from 10 on
+    assert 8 <= curve.argmax() <= 9
+    late = score_patterns(patterns_of(bump(seconds, 9.5, 0.3)), 30, 300, CONFIG).curves[:, 0]
+    assert 289 <= late.argmax() <= 290
+
+
 def test_twelve_blocks_say_as_much_as_all():
     seconds = np.arange(0, 10, 1 / 30)
     some, every = (

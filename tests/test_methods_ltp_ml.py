@@ -127,6 +127,17 @@ def test_learned_from_the_region_that_moves_and_from_the_frames_before_the_onset
     assert len(learned_rows(patterns, 0, ROWS["mouth"], CONFIG)[0]) == 0
 
 
+def test_only_regions_that_move_more_than_the_average_one_may_speak():
+    other = ROWS["brows"][0]
+    patches = patches_of({MOUTH: bump(60, 10, 9), other: bump(60, 10, 9, 1.5)})
+    patterns = local_patterns(patches, 30, CONFIG)
+    assert np.flatnonzero(patterns.moving[9]).tolist() == sorted([MOUTH, other])
+    scores = ltp_ml.score_patterns(patterns, Plane(np.zeros(10), 1.0), 30, 60, CONFIG)
+    assert np.flatnonzero(scores.margins[9] > 0).tolist() == sorted([MOUTH, other])
+    # nor where the distance stays far below the clip's largest
+    assert (scores.margins[0] == -np.inf).all()
+
+
 def test_a_movement_that_stays_is_not_learned_from():
     stays = 2 * np.clip((np.arange(60) - 10) / 4, 0, 1)
     patterns = local_patterns(patches_of({MOUTH: stays + np.arange(60) * 0.02}, noise=0.5), 30, CONFIG)

@@ -87,6 +87,16 @@ def test_a_slow_movement_is_not_spotted_as_me_but_as_mae():
     assert kinds == ["MaE"]
 
 
+def test_the_kinds_do_not_silence_each_other():
+    curve = np.zeros((100, 2))
+    curve[40:50, 0] = curve[35:60, 1] = 1
+    config = MdmdConfig.megc2020()
+    assert [s.kind for s in spot_scores(mdmd.Curves(30, curve), {"ME": 0.5, "MaE": 0.5}, config)] == [
+        "MaE",
+        "ME",
+    ]
+
+
 def test_two_blocks_alone_do_not_decide():
     seconds = np.arange(0, 10, 1 / 30)
     few, many = (
