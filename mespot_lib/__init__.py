@@ -30,6 +30,7 @@ The modules in the order in which data flows; each imports only from those above
     held_out     videos spotted by what was fitted on other people
     train        the optimiser loop of all learned methods, its seeds and checkpoints
     inception    I3D, a network for clips, and files of its weights
+    pyramid      features of several durations, fused: FPN, PANet, BiFPN
     methods      one paper, one file
     user_video   any video of one's own: one pass, intervals, and what was not seen
     strips       a spotted expression from near

@@ -37,6 +37,7 @@ ORDER = (
     "held_out",
     "train",
     "inception",
+    "pyramid",
     "methods",
     "user_video",
     "strips",
@@ -103,7 +104,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
     names |= {node.module.split(".")[0] for node in top if isinstance(node, ast.ImportFrom) and node.module}
     learned = noun(path) == "train" or (noun(path) == "methods" and "train" in imported(tree))
     learned |= path.name == "tvl1.py"  # imported by `features.flow` when it is asked for
-    learned |= path.name == "inception.py"  # a part of learned methods
+    learned |= path.name in ("inception.py", "pyramid.py")  # parts of learned methods
     assert not names & (LAZY - {"torch"} if learned else LAZY)
 
 
