@@ -468,7 +468,7 @@ def test_what_lights_up_is_found_on_people_never_seen(toy):
 
 def test_the_same_seed_gives_the_same_scores_and_decision(toy):
     fold = loso_folds(toy)[1]
-    config = small(train=replace(small().train, epochs=1))
+    config = small(train=replace(small().train, epochs=1, batches_per_epoch=5), parts=2)
     first, second, other = (sts.fit(toy.only(fold.train), config, seed, progress=False) for seed in (4, 4, 5))
     video = toy.video(fold.test[0])
     assert first.weights == second.weights
