@@ -21,7 +21,7 @@ from mespot_lib.spot import Rivals, rivals, survivors
 Stage = Literal["cpn", "crn"]
 STAGES: tuple[Stage, ...] = ("cpn", "crn")
 COLUMNS = ("onset", "offset", "refined onset", "refined offset", "p_cpn", "p_crn", "sub-network")
-_TRIED = tuple(np.linspace(0.1, 0.9, 17).round(2).tolist())
+_TRIED = (*np.linspace(0.1, 0.9, 17).round(2).tolist(), 0.93, 0.95, 0.97, 0.98, 0.99)
 _TRIED_NMS = (0.05, 0.2, 0.35, 0.5)
 
 

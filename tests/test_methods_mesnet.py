@@ -48,7 +48,7 @@ def windows_by_gradient(samples: int) -> np.ndarray:
     """Which samples of f each output depends on, (A, N) bool."""
     torch.manual_seed(0)
     config = small()
-    backbone, cpn = me.Backbone(config), me.ClipProposals(config.temporal)
+    backbone, cpn = me.Backbone(config).eval(), me.ClipProposals(config.temporal)
     for layer in backbone.time:
         if isinstance(layer, torch.nn.Conv1d):
             layer.weight.data.abs_()  # so that no ReLU closes and nothing cancels
@@ -120,6 +120,16 @@ def test_shapes_are_those_of_the_paper(input_):
     assert out.kind.shape == out.ends.shape == (1, 3 + config.most_proposals, 2)
 
 
+def test_pooling_before_relu_is_what_the_paper_does_after_it():
+    x = torch.randn(3, 2, 32, 32)
+    backbone = me.Backbone(MesNetConfig.quick(batch_norm=False))
+    expected = x
+    for layer in backbone.space:
+        if isinstance(layer, torch.nn.Conv2d):
+            expected = torch.nn.functional.max_pool2d(layer(expected).relu(), 2)
+    assert torch.allclose(backbone.spatial(x), expected.flatten(1), atol=1e-5)
+
+
 def test_features_of_112_px_have_the_printed_length():
     assert me.Backbone(MesNetConfig.paper()).length == 112 * 112 // 4
 
@@ -135,14 +145,26 @@ def test_the_first_layers_of_four_sub_networks_are_one():
     assert not changed[of == 4].any()
 
 
+def test_signals_neither_fade_nor_grow_at_the_start():
+    config = small(batch_norm=False)
+    clips = torch.randn(4, 20, 2, 16, 16)
+    net = me.started(me.MesNet(config))
+    s = net.backbone(clips)
+    assert 0.2 < s.std() < 5
+    faded = me.MesNet(config).backbone(clips)
+    assert faded.std() < 0.1 * s.std()
+    out = me.Output(*net(clips, torch.zeros(4, 1, dtype=torch.long)))
+    assert (out.cpn.softmax(-1) - 0.5).abs().max() < 0.4
+
+
 def test_shared_temporal_convolutions_have_no_weights_of_their_own():
     apart, shared = (me.parameter_counts(small(shared=value)) for value in (False, True))
     assert apart["CRN"] - shared["CRN"] == apart["1-D convolutions"]
     config = small(shared=True)
-    net = me.MesNet(config)
+    net = me.MesNet(config).eval()
     f = torch.rand(3, net.backbone.length, config.n_cr)
     s = net.backbone.time(f)[..., 2:-2]
-    x = net.crn.eval().dense(s.flatten(1))
+    x = net.crn.dense(s.flatten(1))
     assert torch.allclose(net.crn(f, net.backbone)[0], net.crn.kind(x))
 
 
@@ -155,6 +177,8 @@ def test_a_proposal_is_brought_to_one_length_by_straight_lines():
     assert torch.allclose(out[0, 1, 0], torch.linspace(0, 15, 16))
     assert torch.allclose(out[0, 2, 0], torch.linspace(-2, 4, 16).clamp_min(0), atol=1e-5)
     assert torch.allclose(out[0, 3, 0], torch.linspace(25, 39, 16).clamp_max(29))
+    wider = me.resampled(f, torch.tensor([[[10, 15]]]), 9, context=0.5)
+    assert torch.allclose(wider[0, 0, 0], torch.linspace(8, 16, 9))
 
 
 # --- the losses ------------------------------------------------------------------------------------------------------
@@ -243,7 +267,8 @@ def test_a_part_of_a_video_gets_what_the_whole_would_have(input_):
 def test_displacement_is_the_sum_of_steps_less_its_mean_around():
     steps = np.random.default_rng(0).normal(0, 0.1, (80, 2, 3, 3)).astype(np.float16)
     steps[0] = 0
-    x = me.network_input(steps, 0, 80, 30.0, small(high_pass_s=20 / 30))
+    config = small(high_pass_s=20 / 30)
+    x = config.knee_u * np.sinh(me.network_input(steps, 0, 80, 30.0, config))
     position = np.cumsum(steps, axis=0, dtype=np.float64)
     for t in (0, 5, 40, 79):
         around = position[np.clip(np.arange(t - 10, t + 11), 0, 79)]
@@ -258,13 +283,15 @@ def test_a_mirror_turns_what_points_to_the_right():
     assert torch.allclose(out[:, :, 1], clips[:, :, 1].flip(-1), atol=1e-5)
 
 
-def test_a_gain_is_one_per_clip():
-    config = small(flip=0.0, gain=(0.5, 2.0), shift=0.0, turn_deg=0.0)
-    clips = torch.randn(4, 3, 2, 16, 16)
-    out = me.augment(clips, config, np.random.default_rng(0))
-    factor = (out / clips).flatten(1).median(dim=1).values
-    assert torch.allclose(out, clips * factor.view(-1, 1, 1, 1, 1), atol=1e-4)
-    assert len(factor.unique()) == 4
+def test_motion_goes_in_straight_when_small_and_ever_slower_when_large():
+    steps = np.zeros((60, 2, 2, 2), dtype=np.float16)
+    steps[20:40, :, 0] = 0.001  # a slow push of one row
+    steps[20:40, :, 1] = 1.0
+    config = small(knee_u=0.3)
+    x, doubled = (me.network_input(steps, 0, 60, 30.0, config, gain) for gain in (1.0, 2.0))
+    little, much = np.abs(x[:, 0, 0, 0]).argmax(), np.abs(x[:, 0, 1, 0]).argmax()
+    assert doubled[little, 0, 0, 0] == pytest.approx(2 * x[little, 0, 0, 0], rel=0.01)
+    assert abs(doubled[much, 0, 1, 0] - x[much, 0, 1, 0]) == pytest.approx(np.log(2), abs=0.02)
 
 
 # --- a toy: flow of people in whose faces a patch moves --------------------------------------------------------------
@@ -314,8 +341,8 @@ def toy(toy_flow, monkeypatch):
 
 
 def test_clips_hold_what_their_targets_say(toy):
-    samples = me.Clips(toy, small())
-    assert len(samples) == 12 * (10 + 4 + 2)
+    samples = me.Clips(me.reels(toy, small()), small(disguised=0.0))
+    assert len(samples) == 12 * (8 + 8 + 2)
     me_index = np.flatnonzero(samples.kinds == 0)[:8]
     (clips, further), targets = samples.batch(me_index, np.random.default_rng(0))
     assert clips.shape == (8, 60, 2, CELLS, CELLS)
@@ -332,8 +359,8 @@ def test_clips_hold_what_their_targets_say(toy):
 
 def test_a_warped_clip_shows_the_moment_it_says(toy):
     """The displacement of the ME spot is large in the middle of the true ME, wherever the clip lies."""
-    config = small(flip=0.0, shift=0.0, turn_deg=0.0, gain=(1.0, 1.0), stretch=(0.8, 1.25))
-    samples = me.Clips(toy, config)
+    config = small(flip=0.0, shift=0.0, turn_deg=0.0, gain=(1.0, 1.0), stretch=(0.8, 1.25), disguised=0.0)
+    samples = me.Clips(me.reels(toy, small()), config)
     (clips, _), targets = samples.batch(np.arange(24), np.random.default_rng(3))
     spot = -clips[:, :, 1, 4:7, 3:6].mean(dim=(2, 3))
     for course, one in zip(spot, targets, strict=True):
@@ -343,9 +370,23 @@ def test_a_warped_clip_shows_the_moment_it_says(toy):
         assert course[middle] > course[max(0, int(onset) - 4)] + 0.4
 
 
+def test_a_disguise_changes_what_an_event_is(toy):
+    """An MaE shown fast is an ME where it lies; an ME shown slowly is none."""
+    changes = {"flip": 0.0, "shift": 0.0, "turn_deg": 0.0, "stretch": (1.0, 1.0), "gain": (1.0, 1.0)}
+    samples = me.Clips(me.reels(toy, small()), small(disguised=1.0, **changes))
+    (clips, _), targets = samples.batch(np.flatnonzero(samples.kinds == 1)[:12], np.random.default_rng(0))
+    for clip, one in zip(-clips[:, :, 1, 10:13, 7:10].mean(dim=(2, 3)), targets, strict=True):
+        right = one[one[:, 1] > 0]
+        assert len(right)
+        stays = right[:, 2:].mean(dim=1).long()  # middles of true ME, the disguised one among them
+        assert clip[stays.clamp(0, 59)].max() > 0.8 * clip.max() - 0.1
+    (_, _), targets = samples.batch(np.flatnonzero(samples.kinds == 0)[:12], np.random.default_rng(0))
+    assert not targets[..., 1].any()
+
+
 def test_non_me_windows_count_as_often_as_me(toy):
     for negatives in ("drawn", "weighted"):
-        samples = me.Clips(toy, small(negatives=negatives))
+        samples = me.Clips(me.reels(toy, small()), small(negatives=negatives))
         positive = negative = 0.0
         for start in range(0, len(samples), 16):
             _, targets = samples.batch(
@@ -357,14 +398,14 @@ def test_non_me_windows_count_as_often_as_me(toy):
 
 
 def test_judging_draws_nothing(toy):
-    samples = me.Clips(toy, small())
+    samples = me.Clips(me.reels(toy, small()), small())
     first, second = (samples.batch(np.arange(5), None) for _ in range(2))
     assert torch.equal(first[0][0], second[0][0])
     assert torch.equal(first[1], second[1])
 
 
 def test_clips_of_the_pretraining(toy):
-    samples = me.Snippets(toy, small())
+    samples = me.Snippets(me.reels(toy, small()), small())
     assert len(samples) == 12 + 6 + 12  # ME, half as many MaE, as many quiet ones
     (clips,), labels = samples.batch(np.arange(len(samples)), np.random.default_rng(0))
     assert clips.shape == (30, 16, 2, CELLS, CELLS)
@@ -375,7 +416,7 @@ def test_a_few_clips_can_be_learnt_by_heart(toy):
     config = small(
         flip=0.0, shift=0.0, turn_deg=0.0, gain=(1.0, 1.0), stretch=(1.0, 1.0), dropout=0.0, l2=0.0
     )
-    samples = me.Clips(toy.only(toy.uids[:1]), config)
+    samples = me.Clips(me.reels(toy.only(toy.uids[:1]), small()), config)
     few = np.flatnonzero(samples.kinds == 0)[:4]
 
     class Few:
@@ -428,10 +469,22 @@ def test_another_start_is_tried_where_the_first_goes_badly(toy):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(me, "train", counted)
-        me.pretrained(toy, toy, small(pretrain=first, good_accuracy=2.0, starts=3), 0, progress=False)
+        me.pretrained(
+            me.reels(toy, small()),
+            me.reels(toy, small()),
+            small(pretrain=first, good_accuracy=2.0, starts=3),
+            0,
+            progress=False,
+        )
         assert len(seeds) == 3
         seeds.clear()
-        me.pretrained(toy, toy, small(pretrain=first, good_accuracy=0.0, starts=3), 0, progress=False)
+        me.pretrained(
+            me.reels(toy, small()),
+            me.reels(toy, small()),
+            small(pretrain=first, good_accuracy=0.0, starts=3),
+            0,
+            progress=False,
+        )
         assert len(seeds) == 1
 
 

@@ -32,6 +32,7 @@ from mespot_lib.train import TrainConfig, Trained, seeded, subject_parts, train
 SUBNETS = (((3, 1), (1, 1)), ((3, 1), (3, 1)), ((3, 1), (3, 2)), ((3, 1), (3, 3)), ((3, 2), (3, 3)))
 _BEFORE = 2  # samples of f before the first of S that a window sees: two convolutions of 3 (section III-A)
 _CHANNELS = {"as_printed": 2, "displacement": 2, "both": 4}
+_LAST = ("output", "crn.kind", "crn.ends", *(f"cpn.second.{number}" for number in range(len(SUBNETS))))
 _FRAMES_AT_ONCE, _PROPOSALS_AT_ONCE = 512, 1024
 
 
@@ -42,8 +43,10 @@ class MesNetConfig:
     flow : how the flow of the face is measured; pretrain, train : the optimiser loop of the two trainings
     input : "as_printed", the flow between neighbouring samples; "displacement", its sum over time less the mean over
         `high_pass_s` around; or both
-    step_gain, clip_u : what steps are multiplied with, and how far a displacement in u may go
+    knee_u : motion goes in as arcsinh(u / knee_u), straight below the knee and ever slower above it, because a blink
+        moves the lids ten times as far as an ME anything
     widths : channels of the four 2-D convolutions (Table I); temporal, dense, dropout : as printed
+    batch_norm : normalise after each convolution, which is not in the paper
     l2 : lambda of equations (8), (11), (12); shared : the CRN uses the 1-D convolutions of the backbone (Table VI)
     pretraining : whether there is one (Table V); n_pre, n_cr : samples of a clip in it, and of a proposal for the CRN
     none_ratio, mae_ratio, none_s : r_noL, r_MaE and l_noL of the pre-training
@@ -53,7 +56,10 @@ class MesNetConfig:
     negatives : non-ME windows in equation (11), "drawn" with the ratio of ME to non-ME as printed, or all of them,
         "weighted" with it
     most_proposals, drawn_proposals : per training clip the most probable ones, and ones at random around the ME
-    flip, gain, shift, turn_deg, stretch, noise_u : augmentation
+    flip, gain, shift, turn_deg, stretch : augmentation: mirrored or not, strength, place, tilt, speed
+    disguised : share of clips around an MaE that show it as fast and weak as an ME, and of those around an ME that
+        show it too slowly for one
+    context : how much more than a proposal the CRN sees on either side, in lengths of the proposal
     split : "videos", 7 to 3 at random as printed, or "subjects", apart in parts; parts : networks per fold
     floor : proposals with less p_cpn are not kept; limits : "printed" or chosen by F1 on the validation videos
     """
@@ -63,12 +69,12 @@ class MesNetConfig:
     train: TrainConfig
     input: Literal["as_printed", "displacement", "both"] = "displacement"
     high_pass_s: float = 2.0
-    step_gain: float = 5.0
-    clip_u: float = 4.0
+    knee_u: float = 0.3
     widths: tuple[int, int, int, int] = (8, 16, 32, 64)
     temporal: int = 128
     dense: int = 300
     dropout: float = 0.5
+    batch_norm: bool = False
     l2: float = 0.01
     shared: bool = False
     pretraining: bool = True
@@ -92,6 +98,8 @@ class MesNetConfig:
     shift: float = 0.06
     turn_deg: float = 8.0
     stretch: tuple[float, float] = (0.85, 1.2)
+    disguised: float = 0.0
+    context: float = 0.0
     split: Literal["videos", "subjects"] = "subjects"
     parts: int = 3
     floor: float = 0.1
@@ -109,18 +117,38 @@ class MesNetConfig:
     def quick(cls, **changes) -> "MesNetConfig":
         """Return the same at 32 x 32, with shorter clips and far fewer, larger steps; for a CPU."""
         first = TrainConfig(
-            epochs=12, batch_size=16, batches_per_epoch=8, learning_rate=2e-3, schedule="one_cycle"
+            epochs=12,
+            batch_size=16,
+            batches_per_epoch=8,
+            learning_rate=1e-3,
+            schedule="one_cycle",
+            clip_norm=1.0,
         )
         second = TrainConfig(
             epochs=5,
             batch_size=4,
             batches_per_epoch=36,
-            learning_rate=2e-3,
+            learning_rate=1e-3,
             schedule="one_cycle",
             clip_norm=1.0,
         )
         recipe = FaceFlowRecipe()
-        return replace(cls(recipe, first, second, clip_s=2.0, l2=1e-4), **changes)
+        return replace(
+            cls(
+                recipe,
+                first,
+                second,
+                clip_s=2.0,
+                l2=1e-4,
+                me_clips=8,
+                mae_clips=8,
+                negatives="weighted",
+                batch_norm=True,
+                disguised=0.15,
+                context=0.5,
+            ),
+            **changes,
+        )
 
     def as_printed(self) -> "MesNetConfig":
         """Return the same size with everything the paper says taken literally."""
@@ -128,6 +156,7 @@ class MesNetConfig:
             self,
             flow=replace(self.flow, key_s=0.0),
             input="as_printed",
+            batch_norm=False,
             l2=0.01,
             negatives="drawn",
             drawn_proposals=0,
@@ -136,6 +165,8 @@ class MesNetConfig:
             shift=0.0,
             turn_deg=0.0,
             stretch=(1.0, 1.0),
+            disguised=0.0,
+            context=0.0,
             split="videos",
             parts=1,
             limits="printed",
@@ -194,15 +225,12 @@ class Backbone(nn.Module):
         channels = (_CHANNELS[config.input], *config.widths)
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            # pooling and ReLU may change places: both keep the order of values
+            norm = [nn.BatchNorm2d(after)] if config.batch_norm else []
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.MaxPool2d(2), *norm, nn.ReLU()]
         self.space = nn.Sequential(*layers)
         self.length = config.widths[-1] * (config.flow.cells // 16) ** 2
-        self.time = nn.Sequential(
-            nn.Conv1d(self.length, config.temporal, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv1d(config.temporal, config.temporal, 3, padding=1),
-            nn.ReLU(),
-        )
+        self.time = over_time(self.length, config, padding=1)
 
     def spatial(self, flow: Tensor) -> Tensor:
         """Return f (M, L) of flow fields (M, C, S, S)."""
@@ -216,6 +244,15 @@ class Backbone(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """Return S (B, 128, N)."""
         return self.time(self.features(clips))
+
+
+def over_time(length: int, config: MesNetConfig, padding: int) -> nn.Sequential:
+    """Return two 1-D convolutions of kernel 3 from L to 128 channels."""
+    layers: list[nn.Module] = []
+    for before in (length, config.temporal):
+        norm = [nn.BatchNorm1d(config.temporal)] if config.batch_norm else []
+        layers += [nn.Conv1d(before, config.temporal, 3, padding=padding), *norm, nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
 class PreTraining(nn.Module):
@@ -269,14 +306,7 @@ class SecondLook(nn.Module):
 
     def __init__(self, config: MesNetConfig, length: int):
         super().__init__()
-        self.time = None
-        if not config.shared:
-            self.time = nn.Sequential(
-                nn.Conv1d(length, config.temporal, 3),
-                nn.ReLU(),
-                nn.Conv1d(config.temporal, config.temporal, 3),
-                nn.ReLU(),
-            )
+        self.time = None if config.shared else over_time(length, config, padding=0)
         self.dense = nn.Sequential(
             nn.Linear(config.temporal * (config.n_cr - 4), config.dense),
             nn.ReLU(),
@@ -312,7 +342,7 @@ class MesNet(nn.Module):
 
     def __init__(self, config: MesNetConfig):
         super().__init__()
-        self.most, self.n_cr = config.most_proposals, config.n_cr
+        self.most, self.n_cr, self.context = config.most_proposals, config.n_cr, config.context
         self.backbone = Backbone(config)
         self.cpn = ClipProposals(config.temporal)
         self.crn = SecondLook(config, self.backbone.length)
@@ -336,14 +366,18 @@ class MesNet(nn.Module):
     def look_again(self, f: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and r (B, P, 2) of the chosen places (B, P) of F (B, L, N)."""
         where = torch.from_numpy(places(f.shape[-1])[:, :2]).to(f.device)[chosen.clamp_min(0)]
-        samples = resampled(f, where, self.n_cr)
+        samples = resampled(f, where, self.n_cr, self.context)
         kind, ends = self.crn(samples.flatten(0, 1), self.backbone)
         return kind.unflatten(0, chosen.shape), ends.unflatten(0, chosen.shape)
 
 
-def resampled(f: Tensor, where: Tensor, count: int) -> Tensor:
-    """Return F (B, L, N) at `count` moments from the first to the last sample of places (B, P, 2): (B, P, L, count)."""
+def resampled(f: Tensor, where: Tensor, count: int, context: float = 0.0) -> Tensor:
+    """Return F (B, L, N) at `count` moments from the first to the last sample of places (B, P, 2): (B, P, L, count).
+
+    context : how much further on either side, in lengths of the place.
+    """
     first, last = where[..., :1].to(f.dtype), where[..., 1:].to(f.dtype) - 1
+    first, last = first - context * (last - first), last + context * (last - first)
     at = first + (last - first) * torch.linspace(0, 1, count, device=f.device, dtype=f.dtype)
     at = at.clamp(0, f.shape[-1] - 1)
     low = at.floor().long()
@@ -359,7 +393,7 @@ def squares(*modules: nn.Module) -> Tensor:
     total = torch.zeros(())
     for module in modules:
         for name, value in module.named_parameters():
-            if name.endswith("weight") and not name.startswith(("crn.kind", "crn.ends")):
+            if value.ndim > 1 and not name.startswith(("crn.kind", "crn.ends")):
                 total = total.to(value.device) + value.square().sum()
     return total
 
@@ -375,6 +409,20 @@ def parameter_counts(config: MesNetConfig) -> dict[str, int]:
         "CRN": net.crn,
     }
     return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
+
+def started(model: nn.Module) -> nn.Module:
+    """Give all layers weights of the size with which signals neither fade nor grow through ReLUs (He et al. 2015).
+
+    PyTorch's own are smaller: through eight layers the input drowns in the biases, and some trainings never start.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv1d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    for last in (layer for name, layer in model.named_modules() if name in _LAST):
+        last.weight.data *= 0.1  # nothing is thought of anything yet
+    return model
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -441,19 +489,20 @@ def prepare(video: Video, profile: str) -> None:
 
 
 def network_input(
-    steps: np.ndarray, first: int, stop: int, rate_hz: float, config: MesNetConfig
+    steps: np.ndarray, first: int, stop: int, rate_hz: float, config: MesNetConfig, gain: float = 1.0
 ) -> np.ndarray:
     """Return the channels (n, C, S, S) float32 of the samples first..stop-1; zero beyond the ends of the video.
 
-    steps : (N, 2, S, S) of `FaceFlow`; rate_hz : samples per second. A part of a video gets what the whole would have.
+    steps : (N, 2, S, S) of `FaceFlow`; rate_hz : samples per second; gain : what all motion is multiplied with. A part
+    of a video gets what the whole would have.
     """
     channels = []
     if config.input != "displacement":
         own = np.asarray(steps[max(first, 0) : max(stop, 0)], dtype=np.float32)
-        channels.append(np.clip(own * config.step_gain, -2 * config.clip_u, 2 * config.clip_u))
+        channels.append(np.arcsinh(own * (gain * _STEPS_OF_A_RISE / config.knee_u)))
     if config.input != "as_printed":
         channels.append(
-            np.clip(_displacement(steps, first, stop, rate_hz, config), -config.clip_u, config.clip_u)
+            np.arcsinh(_displacement(steps, first, stop, rate_hz, config) * (gain / config.knee_u))
         )
     inside = np.concatenate(channels, axis=1)
     after = stop - first - max(0, -first) - len(inside)
@@ -476,7 +525,7 @@ def _displacement(steps, first: int, stop: int, rate_hz: float, config: MesNetCo
     return (kernel @ near.reshape(len(near), -1)).reshape(-1, *near.shape[1:])
 
 
-class _Reel(NamedTuple):
+class Reel(NamedTuple):
     """A video with its truth in samples: onset and one after the offset, (M, 2) each; apex onwards for MaE."""
 
     flow: FaceFlow
@@ -486,7 +535,7 @@ class _Reel(NamedTuple):
     mae_rise: np.ndarray
 
 
-def _reel(video: Video, truth: Sequence[Interval], config: MesNetConfig) -> _Reel:
+def _reel(video: Video, truth: Sequence[Interval], config: MesNetConfig) -> Reel:
     flow = face_flow(video, config.flow)
     step = int(flow.frames[1] - flow.frames[0]) if len(flow.frames) > 1 else 1
     edges = {
@@ -496,17 +545,19 @@ def _reel(video: Video, truth: Sequence[Interval], config: MesNetConfig) -> _Ree
     apexes = [(s.onset + s.offset) // 2 if s.apex is None else s.apex for s in truth if s.kind == "MaE"]
     risen = np.minimum(np.array(apexes, dtype=float) + _AFTER_APEX_S * video.fps, edges["MaE"][:, 1])
     rise = np.column_stack([edges["MaE"][:, 0], risen])
-    return _Reel(flow, video.fps / step, edges["ME"] / step, edges["MaE"] / step, rise / step)
+    return Reel(flow, video.fps / step, edges["ME"] / step, edges["MaE"] / step, rise / step)
 
 
-def _reels(manifest: Manifest, config: MesNetConfig) -> list[_Reel]:
+def reels(manifest: Manifest, config: MesNetConfig) -> list[Reel]:
+    """Return the flow and the truth of all videos of a manifest; the flow is mapped, not read."""
     return [_reel(manifest.video(uid), manifest.truth(uid), config) for uid in manifest.uids]
 
 
 _AFTER_APEX_S = 0.2
+_STEPS_OF_A_RISE = 5  # steps are so much smaller than the displacement of an ME
 
 
-def _quiet_start(reel: _Reel, length: float, rng: np.random.Generator) -> float:
+def _quiet_start(reel: Reel, length: float, rng: np.random.Generator) -> float:
     """Return where a stretch without any expression begins, in samples; after some tries one with the least of them."""
     busy = np.concatenate([reel.me, reel.mae])
     tries = rng.uniform(0, max(0.0, len(reel.flow.frames) - length), 20)
@@ -514,11 +565,16 @@ def _quiet_start(reel: _Reel, length: float, rng: np.random.Generator) -> float:
     return float(tries[np.maximum(shared, 0).sum(axis=1).argmin()])
 
 
-def _read(reel: _Reel, at: np.ndarray, config: MesNetConfig) -> np.ndarray:
-    """Return the channels (n, C, S, S) at moments (n,) in samples, straight between neighbours."""
+def _read(
+    reel: Reel, at: np.ndarray, config: MesNetConfig, gain: float = 1.0, speed: float = 1.0
+) -> np.ndarray:
+    """Return the channels (n, C, S, S) at moments (n,) in samples, straight between neighbours.
+
+    speed : how much faster than it was all is shown; the mean around is taken over as much of what is shown.
+    """
     low = np.floor(at).astype(np.int64)
-    first = int(low.min())
-    x = network_input(reel.flow.steps, first, int(low.max()) + 2, reel.rate_hz, config)
+    first, stop = int(low.min()), int(low.max()) + 2
+    x = network_input(reel.flow.steps, first, stop, reel.rate_hz * speed, config, gain)
     share = (at - low).astype(np.float32)[:, None, None, None]
     if not share.any():
         return x[low - first]
@@ -528,38 +584,47 @@ def _read(reel: _Reel, at: np.ndarray, config: MesNetConfig) -> np.ndarray:
 def augment(clips: Tensor, config: MesNetConfig, rng: np.random.Generator) -> Tensor:
     """Return clips (B, N, C, S, S) changed at random, all samples of a clip alike.
 
-    Mirrored, turned and shifted a little, stronger or weaker. A mirror turns the sign of what points to the right.
+    Mirrored, turned and shifted a little. A mirror turns the sign of what points to the right.
     """
-    count = len(clips)
+    count, edge = len(clips), clips.shape[-1]
     mirror = np.where(rng.random(count) < config.flip, -1.0, 1.0)
     angle = np.deg2rad(rng.uniform(-1, 1, count) * config.turn_deg)
     shift = rng.uniform(-1, 1, (count, 2)) * 2 * config.shift
-    gain = np.exp(rng.uniform(*np.log(config.gain), count))
     cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.stack(
-        [np.stack([mirror * cos, -sin, shift[:, 0]], 1), np.stack([mirror * sin, cos, shift[:, 1]], 1)], 1
-    )
-    samples, edge = clips.shape[1], clips.shape[-1]
+    rows = np.stack([mirror * cos, -sin, shift[:, 0]], 1), np.stack([mirror * sin, cos, shift[:, 1]], 1)
+    turn = torch.from_numpy(np.stack(rows, 1).astype(np.float32))
+    grid = nnf.affine_grid(turn, [count, 1, edge, edge], align_corners=False)
     flat = clips.flatten(1, 2)  # all samples of a clip with one grid
-    grid = nnf.affine_grid(
-        torch.from_numpy(turn.astype(np.float32)), [count, 1, edge, edge], align_corners=False
-    )
     moved = nnf.grid_sample(flat, grid, padding_mode="zeros", align_corners=False).view_as(clips)
     sign = torch.ones(count, clips.shape[2])
     sign[:, ::2] = torch.from_numpy(mirror.astype(np.float32))[:, None]
-    factor = sign * torch.from_numpy(gain.astype(np.float32))[:, None]
-    return moved * factor.view(count, 1, -1, 1, 1).expand(count, samples, -1, 1, 1)
+    return moved * sign.view(count, 1, -1, 1, 1)
+
+
+def _gain(config: MesNetConfig, rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(*np.log(config.gain))))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Samples
 
 
+def _disguise(kind: int, samples: float, rng: np.random.Generator) -> tuple[float, float]:
+    """Return speed and gain that make an ME of an MaE (kind 1), or something too long for one of an ME (kind 0).
+
+    What tells them apart is duration (and strength): MaE shown faster and weaker are further ME, of muscles that the
+    few true ones may lack; ME shown slower and stronger are what the network must not take for one.
+    """
+    if kind == 1:
+        return samples / rng.uniform(8, 15), float(np.exp(rng.uniform(*np.log((0.15, 0.6)))))
+    return samples / rng.uniform(26, 50), float(np.exp(rng.uniform(*np.log((1.0, 3.0)))))
+
+
 class Snippets:
     """Single clips of `n_pre` samples, ME or not, for the pre-training (`train.Samples`)."""
 
-    def __init__(self, manifest: Manifest, config: MesNetConfig):
-        self.config, self.reels = config, _reels(manifest, config)
+    def __init__(self, of: Sequence[Reel], config: MesNetConfig):
+        self.config, self.reels = config, of
         me = [(v, m) for v, reel in enumerate(self.reels) for m in range(len(reel.me))]
         mae = [(v, m) for v, reel in enumerate(self.reels) for m in range(len(reel.mae))]
         self.me, self.mae = np.array(me).reshape(-1, 2), np.array(mae).reshape(-1, 2)
@@ -577,15 +642,16 @@ class Snippets:
 
     def batch(self, index: np.ndarray, rng: np.random.Generator | None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return clips (B, N_pre, C, S, S) and labels (B,), 1 for ME; which MaE and which quiet clips is drawn."""
-        clips = [
-            self._clip(int(i), np.random.default_rng([7, int(i)]) if rng is None else rng) for i in index
+        drawn = [
+            self._clip(int(i), np.random.default_rng([7, int(i)]) if rng is None else rng, rng is not None)
+            for i in index
         ]
-        clips = torch.from_numpy(np.stack(clips))
+        clips = torch.from_numpy(np.stack(drawn))
         if rng is not None:
             clips = augment(clips, self.config, rng)
         return (clips,), torch.from_numpy((index < len(self.me)).astype(np.float32))
 
-    def _clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
+    def _clip(self, i: int, rng: np.random.Generator, vary: bool) -> np.ndarray:
         if i < len(self.me):
             video, number = self.me[i]
             reel, (first, stop) = self.reels[video], self.reels[video].me[number]
@@ -597,14 +663,15 @@ class Snippets:
             length = self.config.none_s * reel.rate_hz
             first = _quiet_start(reel, length, rng)
             stop = first + length
-        return _read(reel, np.round(np.linspace(first, stop - 1, self.config.n_pre)), self.config)
+        at = np.round(np.linspace(first, stop - 1, self.config.n_pre))
+        return _read(reel, at, self.config, _gain(self.config, rng) if vary else 1.0)
 
 
 class Clips:
     """Clips around ME, around MaE and without either, for the training of MESNet (`train.Samples`)."""
 
-    def __init__(self, manifest: Manifest, config: MesNetConfig):
-        self.config, self.reels = config, _reels(manifest, config)
+    def __init__(self, of: Sequence[Reel], config: MesNetConfig):
+        self.config, self.reels = config, of
         me = [(v, 0, m) for v, reel in enumerate(self.reels) for m in range(len(reel.me))]
         mae = [(v, 1, m) for v, reel in enumerate(self.reels) for m in range(len(reel.mae))]
         self.me, self.mae = np.array(me).reshape(-1, 3), np.array(mae).reshape(-1, 3)
@@ -634,29 +701,33 @@ class Clips:
 
     def _clip(self, i: int, rng: np.random.Generator, vary: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return a clip (N, C, S, S) and the true ME in it (M, 2), in its samples."""
-        speed = np.exp(rng.uniform(*np.log(self.config.stretch))) if vary else 1.0
-        span = (self.samples - 1) * speed
-        kind = self.kinds[i]
-        if kind == 1 and not len(self.mae):
-            kind = 2
+        kind = 2 if self.kinds[i] == 1 and not len(self.mae) else self.kinds[i]
+        speed, gain = (
+            (np.exp(rng.uniform(*np.log(self.config.stretch))), _gain(self.config, rng)) if vary else (1, 1)
+        )
         if kind == 2:
-            reel = self.reels[rng.integers(len(self.reels))]
-            first = _quiet_start(reel, span + 1, rng)
+            reel, event = self.reels[rng.integers(len(self.reels))], None
         else:
             some = (self.me, self.mae)[kind]
             video, _, number = some[i % len(some)] if kind == 0 else some[rng.integers(len(some))]
             reel = self.reels[video]
-            onset, stop = (reel.me, reel.mae)[kind][number]
-            slack = sorted(
-                (stop - 1 - span, onset)
-            )  # so that the event lies inside, or the clip inside a long event
-            first = rng.uniform(*slack)
+            event = (reel.me, reel.mae)[kind][number]
+        true = reel.me
+        if event is not None and vary and rng.random() < self.config.disguised:
+            speed, weaker = _disguise(kind, float(np.diff(event)[0]), rng)
+            gain *= weaker
+            true = np.concatenate([reel.me, event[None]]) if kind == 1 else true
+        span = (self.samples - 1) * speed
+        # the event lies inside the clip, or the clip inside a long event
+        first = (
+            _quiet_start(reel, span + 1, rng)
+            if event is None
+            else rng.uniform(*sorted((event[1] - 1 - span, event[0])))
+        )
         first = np.clip(first, -_BEFORE, max(-_BEFORE, len(reel.flow.frames) + _BEFORE - 1 - span))
-        if not vary:
-            first = np.floor(first)
+        first = first if vary else np.floor(first)
         at = first + np.arange(self.samples) * speed
-        truth = (reel.me - first) / speed
-        return _read(reel, at, self.config), truth
+        return _read(reel, at, self.config, gain, speed), (true - first) / speed
 
     def _targets(self, truth: np.ndarray) -> np.ndarray:
         """Return counted (inside the clip), label and nearest true ME of all places, (A, 4)."""
@@ -768,7 +839,7 @@ def _looked_at(models, features: Sequence[Tensor], where: np.ndarray) -> tuple[n
         each = []
         for model, f in zip(models, features, strict=True):
             inside = torch.from_numpy(where[None, rows, :2]).to(f.device)
-            kind, r = model.crn(resampled(f.T[None], inside, model.n_cr)[0], model.backbone)
+            kind, r = model.crn(resampled(f.T[None], inside, model.n_cr, model.context)[0], model.backbone)
             each.append(torch.cat([kind.softmax(dim=1)[:, :1], r], dim=1))
         mean = torch.stack(each).mean(dim=0).double().cpu().numpy()
         p_crn[rows], ends[rows] = mean[:, 0], mean[:, 1:]
@@ -845,11 +916,15 @@ def _splits(manifest: Manifest, config: MesNetConfig, seed: int) -> Iterator[tup
 def untrained(config: MesNetConfig, seed: int) -> MesNet:
     """Return a network with the random weights that a training with this seed begins with."""
     with seeded(seed, 6):
-        return MesNet(config).eval()
+        return started(MesNet(config)).eval()
 
 
 def pretrained(
-    learnt: Manifest, apart: Manifest, config: MesNetConfig, seed: int, progress: bool | None = None
+    learnt: Sequence[Reel],
+    apart: Sequence[Reel],
+    config: MesNetConfig,
+    seed: int,
+    progress: bool | None = None,
 ) -> Trained:
     """Train the backbone to tell ME clips from others; start again, from other random weights, if it goes badly.
 
@@ -858,7 +933,7 @@ def pretrained(
     tried = []
     for start in range(config.starts):
         with seeded(seed, 7, start):
-            model = PreTraining(config)
+            model = started(PreTraining(config))
         one = train(
             model,
             Snippets(learnt, config),
@@ -902,17 +977,18 @@ def fit(
     judged: dict[str, list[Proposals]] = {}
     for number, (learnt, apart) in enumerate(_splits(train_manifest, config, seed)):
         model = untrained(config, seed + number)
+        own, others = reels(learnt, config), reels(apart, config)
         if config.pretraining:
-            before = pretrained(learnt, apart, config, seed + number, progress)
+            before = pretrained(own, others, config, seed + number, progress)
             model.backbone.load_state_dict(before.model.backbone.state_dict())
             pretrainings.append(before)
         training = train(
             model,
-            Clips(learnt, config),
+            Clips(own, config),
             loss_of(config),
             config.train,
             seed + number,
-            validation=Clips(apart, config),
+            validation=Clips(others, replace(config, me_clips=3, mae_clips=2, none_clips=1)),
             folder=None if folder is None else Path(folder) / f"network-{number}",
             progress=progress,
             title=f"network {number + 1} of {config.parts}",
