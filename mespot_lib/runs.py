@@ -43,7 +43,8 @@ from mespot_lib.metrics import PARTS, Score, score
 NOTEBOOKS = {"zhang2020": "10_megc_baseline", "flow_peaks": "11_flow_peaks", "yap2022_3dcnn": "20_3dcnn"}
 PROFILES = ("quick", "paper")
 
-# Modules that only look at finished runs: changing them cannot change a result, so they are not part of the key.
+_PACKAGE = __name__.partition(".")[0]
+# Modules that draw, or only look at finished runs: changing them cannot change a result, so the key leaves them out.
 _AFTER_RUNS = (
     "mistakes.py",
     "anchors.py",
@@ -54,6 +55,7 @@ _AFTER_RUNS = (
     "claims.py",
     "report.py",
     "sweep.py",
+    "viz.py",
     "page.py",
     "explore.py",
     "challenge.py",
@@ -118,20 +120,52 @@ def notebook_path(run: Run) -> Path:
 
 
 def code_version(notebook: Path) -> str:
-    """Return a digest of the library's sources and the notebook's cells, outputs left out."""
-    return hashlib.sha256(f"{_package_digest()}{_notebook_source(notebook)}".encode()).hexdigest()[:12]
+    """Return a digest of the notebook's cells, outputs left out, and of all modules of the library that they reach.
+
+    A module is reached if a cell, or a module reached, imports it, at its top or anywhere else. So a new method, or a
+    change to another one, leaves the runs of this notebook valid.
+    """
+    cells = ["".join(cell["source"]) for cell in _code_cells(notebook)]
+    used = frozenset(name for source in cells for name in _imports(source, notebook.name))
+    return hashlib.sha256(f"{_library_digest(used)}{_notebook_source(notebook)}".encode()).hexdigest()[:12]
 
 
 @functools.cache  # a process works with the sources it has imported, whatever happens to the files meanwhile
-def _package_digest() -> str:
-    package = Path(__file__).parent
+def _library_digest(used: frozenset[str], package: Path = Path(__file__).parent) -> str:
+    """Return a digest of the modules of these dotted names and of all that they reach."""
+    sources, waiting = {}, list(used)
+    while waiting:
+        for path in _files_of(waiting.pop(), package):
+            if path not in sources and path.name not in _AFTER_RUNS:
+                sources[path] = path.read_text(encoding="utf-8")
+                waiting += _imports(sources[path], path.name)
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        if path.name not in _AFTER_RUNS:
-            digest.update(
-                f"{path.relative_to(package).as_posix()}\n{path.read_text(encoding='utf-8')}\0".encode()
-            )
+    for path in sorted(sources):
+        digest.update(f"{path.relative_to(package).as_posix()}\n{sources[path]}\0".encode())
     return digest.hexdigest()
+
+
+def _imports(source: str, name: str) -> list[str]:
+    """Return the dotted names of the library that a source imports anywhere; some name what is in a module."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise RunError(f"{name}: not Python ({error})") from None
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return [name for name in found if name.partition(".")[0] == _PACKAGE]
+
+
+def _files_of(name: str, package: Path) -> list[Path]:
+    """Return the files that importing a name executes, but for the library's own __init__, which computes nothing."""
+    parts = name.split(".")[1:]
+    folders = [package.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    files = [folder / "__init__.py" for folder in folders] + [package.joinpath(*parts).with_suffix(".py")]
+    return [path for path in files if path.is_file()]
 
 
 def _notebook_source(path: Path) -> str:

@@ -250,3 +250,56 @@ def test_a_killed_run_leaves_neither_folder_nor_process(tiny, reports, tmp_path)
     wait_for(lambda: not any(kernel.is_running() for kernel in kernels))
     assert runs.remove_abandoned() == 1
     assert leftovers(reports) == []
+
+
+# --- the version of the code ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Two methods on one feature, which imports a reader only when it is used."""
+    files = {
+        "__init__.py": "",
+        "frames.py": "",
+        "features/__init__.py": "",
+        "features/flow.py": "def flow():\n    from mespot_lib.frames import read\n",
+        "methods/__init__.py": "",
+        "methods/one.py": "from mespot_lib.features.flow import flow\n",
+        "methods/two.py": "from mespot_lib.features import flow\nimport mespot_lib.report\n",
+        "report.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changed", "one", "two"),
+    [
+        ("methods/one.py", True, False),
+        ("methods/two.py", False, True),
+        ("features/flow.py", True, True),
+        ("frames.py", True, True),  # reached through an import inside a function
+        ("methods/__init__.py", True, True),
+        ("report.py", False, False),  # only looks at finished runs
+        ("__init__.py", False, False),
+    ],
+)
+def test_a_change_counts_for_those_who_reach_it(library, changed, one, two):
+    used = [
+        frozenset(runs._imports(f"from mespot_lib.methods import {name}", "cell")) for name in ("one", "two")
+    ]
+    digest = runs._library_digest.__wrapped__
+    before = [digest(names, library) for names in used]
+    with (library / changed).open("a") as file:
+        file.write("x = 1\n")
+    after = [digest(names, library) for names in used]
+    assert [b != a for b, a in zip(before, after, strict=True)] == [one, two]
+
+
+@pytest.mark.parametrize("method", runs.NOTEBOOKS)
+def test_the_version_of_a_notebook_covers_its_method(method):
+    cells = runs._code_cells(runs.notebook_path(runs.Run(method, "synthetic_casme2", "s15")))
+    found = {name for cell in cells for name in runs._imports("".join(cell["source"]), "cell")}
+    assert f"mespot_lib.methods.{method}" in found
