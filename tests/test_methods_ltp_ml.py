@@ -115,6 +115,14 @@ def test_gaps_and_short_videos_have_no_patterns():
         assert (short.clip < 0).sum() >= min(samples, 9)
 
 
+@pytest.mark.parametrize("rate", [1.0, 5.0, 12.5, 28.6, 60.0])
+def test_any_frame_rate_has_patterns(rate):
+    patches = patches_of({MOUTH: bump(200, 10, 9)})
+    patterns = local_patterns(patches, rate, CONFIG)
+    assert patterns.values.shape[-1] - 1 == max(4, round(0.3 * rate))
+    learned_rows(patterns, 10, ROWS["mouth"], CONFIG)
+
+
 def test_learned_from_the_region_that_moves_and_from_the_frames_before_the_onset():
     patterns = local_patterns(patches_of({MOUTH: bump(60, 10, 9)}, noise=1.0), 30, CONFIG)
     rows, labels = learned_rows(patterns, 10, ROWS["mouth"], CONFIG)

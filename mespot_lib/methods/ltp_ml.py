@@ -53,6 +53,7 @@ LEADS_S = {"casme2": 0.1, "samm_lv": 0.075}  # a third and a quarter of the wind
 FEWEST_S = {"casme2": 6 / 30, "samm_lv": 20 / 200}
 _MARGINS = tuple(np.linspace(-1, 1, 21).round(2).tolist())  # tried by `fit`
 _LARGEST_SCALE = 10.0  # of equation (3)
+_FEWEST = 4  # samples in which a rise and a fall can be told
 _STILL = 1e-4  # grey levels: a square that moves less does not move
 
 
@@ -128,7 +129,8 @@ class Patterns(NamedTuple):
 def local_patterns(patches: FacePatches, rate: float, config: LtpMlConfig) -> Patterns:
     """Return the patterns of cut squares, `rate` samples per second."""
     samples, regions = patches.patches.shape[:2]
-    length, window = (max(2, round(seconds * rate)) for seconds in (config.clip_s, config.window_s))
+    window = max(_FEWEST, round(config.window_s * rate))
+    length = max(window + 1, round(config.clip_s * rate))
     values = np.full((samples, regions, 1 + window), np.nan)
     moving = np.zeros((samples, regions), dtype=bool)
     clip = np.full(samples, -1, dtype=np.int64)
@@ -372,19 +374,16 @@ def fit(train: Manifest, config: LtpMlConfig, seed: int = 0) -> Fitted:
 
 
 def _learned(train: Manifest, patterns: Mapping[str, Patterns], config: LtpMlConfig) -> tuple[Plane, int]:
-    rows, labels = [np.empty((0, 1))], [np.empty(0)]
+    """Return the plane learned from the ME of a manifest, and the number of its positive rows."""
+    width = next(iter(patterns.values())).values.shape[-1]
+    found = [(np.empty((0, width)), np.empty(0))]
     for event in records(train.events):
         if event["type"] == "ME" and not event["excluded"]:
             video = train.video(event["video_uid"])
             onset = max(0, event["onset"] - video.first_frame_no)
-            found = learned_rows(patterns[video.uid], onset, regions_of(event["au"]), config)
-            rows.append(found[0])
-            labels.append(found[1])
-    rows = [one for one in rows if len(one)] or [
-        np.empty((0, next(iter(patterns.values())).values.shape[-1]))
-    ]
-    values, signs = np.concatenate(rows), np.concatenate(labels)
-    return linear_svm(values, signs, config.cost, config.positive_weight), int((signs > 0).sum())
+            found.append(learned_rows(patterns[video.uid], onset, regions_of(event["au"]), config))
+    rows, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return linear_svm(rows, labels, config.cost, config.positive_weight), int((labels > 0).sum())
 
 
 def _chosen_margin(train: Manifest, judged: Mapping[str, Scores], config: LtpMlConfig) -> float:
