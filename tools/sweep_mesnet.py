@@ -52,9 +52,8 @@ COLUMNS = (
     "fn",
     "precision",
     "recall",
-    "f1",
 )
-COLUMNS += ("find", "right", "f1_mesnet", "chance")
+COLUMNS += ("f1", "find", "right", "f1_mesnet", "chance")
 
 VARIANTS: dict[str, Callable[[MesNetConfig], MesNetConfig]] = {
     "repaired": lambda c: c,
@@ -62,11 +61,12 @@ VARIANTS: dict[str, Callable[[MesNetConfig], MesNetConfig]] = {
     "without pre-training": lambda c: replace(c, pretraining=False),
     "CRN shares the temporal convolutions": lambda c: replace(c, shared=True),
     "flow between neighbours": lambda c: replace(c, flow=replace(c.flow, key_s=0.0), input="as_printed"),
-    "displacement of neighbours' flow": lambda c: replace(c, flow=replace(c.flow, key_s=0.0)),
+    "no batch normalisation": lambda c: replace(c, batch_norm=False),
     "no augmentation": lambda c: replace(
-        c, flip=0.0, gain=(1.0, 1.0), shift=0.0, turn_deg=0.0, stretch=(1.0, 1.0)
+        c, flip=0.0, gain=(1.0, 1.0), shift=0.0, turn_deg=0.0, stretch=(1.0, 1.0), disguised=0.0
     ),
-    "CRN learns from proposals only": lambda c: replace(c, drawn_proposals=0),
+    "no disguises": lambda c: replace(c, disguised=0.0),
+    "CRN sees the proposal alone": lambda c: replace(c, context=0.0),
 }
 
 
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", metavar="variant", help=", ".join(VARIANTS))
     parser.add_argument("--datasets", nargs="*", default=list(DATASETS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--most", type=int, default=1000, help="trainings in this run, at most")
+    parser.add_argument("--most", type=int, default=1000, help="folds in this run, at most")
     chosen = parser.parse_args()
     if chosen.what == "folds":
         for dataset, fold in folds_to_do(chosen.datasets, chosen.seed)[: chosen.most]:
