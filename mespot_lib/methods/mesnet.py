@@ -125,9 +125,9 @@ class MesNetConfig:
             clip_norm=1.0,
         )
         second = TrainConfig(
-            epochs=5,
+            epochs=6,
             batch_size=4,
-            batches_per_epoch=36,
+            batches_per_epoch=42,
             learning_rate=1e-3,
             schedule="one_cycle",
             clip_norm=1.0,
@@ -139,6 +139,8 @@ class MesNetConfig:
                 first,
                 second,
                 clip_s=2.0,
+                starts=2,
+                good_accuracy=0.65,
                 l2=1e-4,
                 me_clips=8,
                 mae_clips=8,
