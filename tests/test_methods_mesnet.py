@@ -1,6 +1,7 @@
 """MESNet: its windows by gradient, its losses by hand, its scoring against plain references, its fit against leaks."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mespot_lib import held_out, metrics
+from mespot_lib.catalogue import load_dataset
 from mespot_lib.clips import clip_windows
 from mespot_lib.datasets import read_dataset
 from mespot_lib.features.face_flow import FaceFlow, FaceFlowRecipe
@@ -16,8 +19,7 @@ from mespot_lib.frames import FrameError
 from mespot_lib.manifest import Manifest, event_table, loso_folds, video_table
 from mespot_lib.methods import mesnet as me
 from mespot_lib.methods.mesnet import MesNetConfig
-from mespot_lib.metrics import match
-from mespot_lib.proposals import PRINTED, choose_limits
+from mespot_lib.proposals import PRINTED, choose_limits, spot_proposals
 from mespot_lib.synthetic.write import draw_dataset
 from mespot_lib.train import mean_loss, train
 
@@ -444,7 +446,7 @@ def test_movements_are_found_on_people_never_seen(toy):
     assert set(fitted.judged) == set(fold.train)
     spotted = fitted.spot(fitted.score(toy.video(fold.test[0])))
     wanted = [span for span in toy.truth(fold.test[0]) if span.kind == "ME"]
-    assert len(match(wanted, spotted)) >= 2
+    assert len(metrics.match(wanted, spotted)) >= 2
     assert len(spotted) <= 5
 
 
@@ -614,3 +616,31 @@ def test_fitting_cannot_see_the_held_out_subject(smoke, tmp_path, monkeypatch):
         assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
     with pytest.raises(FrameError, match=poisoned.video_id):
         after.score(poisoned)
+
+
+# --- minutes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["synthetic_casme2", "synthetic_samm_lv"])
+def test_drawn_micro_expressions_are_found_at_30_and_at_200_fps(name):
+    manifest = load_dataset(name)
+    spotted = held_out.leave_one_subject_out(manifest, partial(me.fit, config=MesNetConfig.quick()), folds=2)
+    truth = metrics.of_part({uid: manifest.truth(uid) for uid in spotted}, "ME")
+    lengths = {uid: manifest.video(uid).length for uid in spotted}
+    score, by_chance = metrics.score(truth, spotted).ME, metrics.chance(spotted, truth, lengths)["ME"]
+    assert score.f1 >= 3 * by_chance.f1
+    assert score.f1 > by_chance.high
+
+
+@pytest.mark.slow
+def test_an_untrained_network_is_far_below():
+    manifest, config = load_dataset("synthetic_casme2"), MesNetConfig.quick()
+    blank = [me.untrained(config, 0)]
+    fold = loso_folds(manifest)[0]
+    known = {uid: me.score_video(blank, manifest.video(uid), config) for uid in fold.train}
+    limits = choose_limits(known, {uid: manifest.truth(uid) for uid in known})
+    spotted = {
+        uid: spot_proposals(me.score_video(blank, manifest.video(uid), config), limits) for uid in fold.test
+    }
+    assert metrics.score({uid: manifest.truth(uid) for uid in fold.test}, spotted).ME.f1 < 0.2
