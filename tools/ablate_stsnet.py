@@ -61,18 +61,21 @@ VARIANTS: dict[str, Callable[[StsNetConfig], StsNetConfig]] = {
     "as printed": lambda c: c.as_printed(),
     "faces as printed": lambda c: replace(c, input="as_printed"),
     "no stills": lambda c: replace(c, pretrain=None),
+    "equation (4) as printed": lambda c: replace(c, attention="as_printed"),
+    "attention off": lambda c: replace(c, attention="off"),
+    "no key frames": lambda c: replace(c, attention="none"),
+    "frames 0.1 s apart": lambda c: replace(c, spacing_s=0.1),
+    "M = 1": lambda c: replace(c, key_frames=1),
+    "M = 5 = K": lambda c: replace(c, key_frames=5),
+    "K = 9, M = 5": lambda c: replace(c, window=9, key_frames=5),
+    "windows as they come": lambda c: replace(c, shares=None),
+    "faces as printed, 3 x longer": lambda c: replace(
+        c, input="as_printed", train=replace(c.train, epochs=3 * c.train.epochs)
+    ),
     # as many batches as with 200
     "stills of 25 people": lambda c: replace(
         c, stills=replace(c.stills, people=25), pretrain=replace(c.pretrain, epochs=8 * c.pretrain.epochs)
     ),
-    "equation (4) as printed": lambda c: replace(c, attention="as_printed"),
-    "attention off": lambda c: replace(c, attention="off"),
-    "no key frames": lambda c: replace(c, attention="none"),
-    "M = 1": lambda c: replace(c, key_frames=1),
-    "M = 5 = K": lambda c: replace(c, key_frames=5),
-    "K = 9, M = 5": lambda c: replace(c, window=9, key_frames=5),
-    "frames 0.1 s apart": lambda c: replace(c, spacing_s=0.1),
-    "windows as they come": lambda c: replace(c, shares=None),
 }
 
 
