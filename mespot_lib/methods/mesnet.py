@@ -33,6 +33,9 @@ SUBNETS = (((3, 1), (1, 1)), ((3, 1), (3, 1)), ((3, 1), (3, 2)), ((3, 1), (3, 3)
 _BEFORE = 2  # samples of f before the first of S that a window sees: two convolutions of 3 (section III-A)
 _CHANNELS = {"as_printed": 2, "displacement": 2, "both": 4}
 _LAST = ("output", "crn.kind", "crn.ends", *(f"cpn.second.{number}" for number in range(len(SUBNETS))))
+_AFTER_APEX_S = 0.2  # an MaE in the pre-training ends so long after its apex
+_STEPS_OF_A_RISE = 5  # steps are so much smaller than the displacement of an ME
+_JUDGED = {"me_clips": 3, "mae_clips": 2, "none_clips": 1}  # enough to choose an epoch by
 _FRAMES_AT_ONCE, _PROPOSALS_AT_ONCE = 512, 1024
 
 
@@ -558,10 +561,6 @@ def reels(manifest: Manifest, config: MesNetConfig) -> list[Reel]:
     return [_reel(manifest.video(uid), manifest.truth(uid), config) for uid in manifest.uids]
 
 
-_AFTER_APEX_S = 0.2
-_STEPS_OF_A_RISE = 5  # steps are so much smaller than the displacement of an ME
-
-
 def _quiet_start(reel: Reel, length: float, rng: np.random.Generator) -> float:
     """Return where a stretch without any expression begins, in samples; after some tries one with the least of them."""
     busy = np.concatenate([reel.me, reel.mae])
@@ -606,8 +605,9 @@ def augment(clips: Tensor, config: MesNetConfig, rng: np.random.Generator) -> Te
     return moved * sign.view(count, 1, -1, 1, 1)
 
 
-def _gain(config: MesNetConfig, rng: np.random.Generator) -> float:
-    return float(np.exp(rng.uniform(*np.log(config.gain))))
+def _between(ends: tuple[float, float], rng: np.random.Generator) -> float:
+    """Draw a factor, doubling as likely as halving."""
+    return float(np.exp(rng.uniform(*np.log(ends))))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -621,8 +621,8 @@ def _disguise(kind: int, samples: float, rng: np.random.Generator) -> tuple[floa
     few true ones may lack; ME shown slower and stronger are what the network must not take for one.
     """
     if kind == 1:
-        return samples / rng.uniform(8, 15), float(np.exp(rng.uniform(*np.log((0.15, 0.6)))))
-    return samples / rng.uniform(26, 50), float(np.exp(rng.uniform(*np.log((1.0, 3.0)))))
+        return samples / rng.uniform(8, 15), _between((0.15, 0.6), rng)
+    return samples / rng.uniform(26, 50), _between((1.0, 3.0), rng)
 
 
 class Snippets:
@@ -669,7 +669,7 @@ class Snippets:
             first = _quiet_start(reel, length, rng)
             stop = first + length
         at = np.round(np.linspace(first, stop - 1, self.config.n_pre))
-        return _read(reel, at, self.config, _gain(self.config, rng) if vary else 1.0)
+        return _read(reel, at, self.config, _between(self.config.gain, rng) if vary else 1.0)
 
 
 class Clips:
@@ -708,7 +708,7 @@ class Clips:
         """Return a clip (N, C, S, S) and the true ME in it (M, 2), in its samples."""
         kind = 2 if self.kinds[i] == 1 and not len(self.mae) else self.kinds[i]
         speed, gain = (
-            (np.exp(rng.uniform(*np.log(self.config.stretch))), _gain(self.config, rng)) if vary else (1, 1)
+            (_between(self.config.stretch, rng), _between(self.config.gain, rng)) if vary else (1.0, 1.0)
         )
         if kind == 2:
             reel, event = self.reels[rng.integers(len(self.reels))], None
@@ -724,11 +724,8 @@ class Clips:
             true = np.concatenate([reel.me, event[None]]) if kind == 1 else true
         span = (self.samples - 1) * speed
         # the event lies inside the clip, or the clip inside a long event
-        first = (
-            _quiet_start(reel, span + 1, rng)
-            if event is None
-            else rng.uniform(*sorted((event[1] - 1 - span, event[0])))
-        )
+        ends = () if event is None else sorted((event[1] - 1 - span, event[0]))
+        first = rng.uniform(*ends) if ends else _quiet_start(reel, span + 1, rng)
         first = np.clip(first, -_BEFORE, max(-_BEFORE, len(reel.flow.frames) + _BEFORE - 1 - span))
         first = first if vary else np.floor(first)
         at = first + np.arange(self.samples) * speed
@@ -993,7 +990,7 @@ def fit(
             loss_of(config),
             config.train,
             seed + number,
-            validation=Clips(others, replace(config, me_clips=3, mae_clips=2, none_clips=1)),
+            validation=Clips(others, replace(config, **_JUDGED)),
             folder=None if folder is None else Path(folder) / f"network-{number}",
             progress=progress,
             title=f"network {number + 1} of {config.parts}",
