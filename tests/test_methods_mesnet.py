@@ -529,6 +529,12 @@ def test_clips_find_what_one_pass_over_the_video_finds(toy_flow, clip_s, overlap
     assert np.abs(p_cpn[order] - expected[np.lexsort(once[inside].T)]).max() < 1e-5
 
 
+def test_what_most_networks_hold_counts():
+    said = [torch.tensor([0.9, 0.1]), torch.tensor([0.8, 0.9]), torch.tensor([0.1, 0.1])]
+    assert me._agreed(said) == pytest.approx([0.8, 0.1])
+    assert me._agreed(said[:2]) == pytest.approx([0.85, 0.5])
+
+
 def test_every_frame_goes_through_the_network_once(toy, monkeypatch):
     config = small(clip_s=1.0, overlap_s=0.6)
     model, seen = me.untrained(config, 0), []

@@ -770,7 +770,7 @@ class Clips:
 
 
 def score_video(models: Sequence[MesNet], video: Video, config: MesNetConfig) -> Proposals:
-    """Return the proposals of a video by the mean of some networks; each frame goes through each of them once."""
+    """Return the proposals of a video by the median of some networks; each frame goes through each of them once."""
     flow = face_flow(video, config.flow)
     step = int(flow.frames[1] - flow.frames[0]) if len(flow.frames) > 1 else 1
     rate_hz, total = video.fps / step, len(flow.frames)
@@ -809,7 +809,7 @@ def _features(models, flow: FaceFlow, rate_hz: float, config: MesNetConfig) -> l
 
 
 def _proposed(models, features: Sequence[Tensor], windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return all places (P, 3), in samples of the padded video, once each, and their mean p_cpn (P,)."""
+    """Return all places (P, 3), in samples of the padded video, once each, and their p_cpn (P,)."""
     found, clip, probabilities = [], [], []
     for number, (first, last) in enumerate(windows):
         where = places(last - first + 1)
@@ -820,10 +820,19 @@ def _proposed(models, features: Sequence[Tensor], windows: np.ndarray) -> tuple[
         ]
         found.append(where[inside] + (first, first, 0))
         clip.append(np.full(inside.sum(), number))
-        probabilities.append(torch.stack(each).mean(dim=0).double().cpu().numpy()[inside])
+        probabilities.append(_agreed(each)[inside])
     where, clip, p_cpn = (np.concatenate(column) for column in (found, clip, probabilities))
     once = stitched(where[:, :2] - (0, 1), clip, windows)
     return where[once], p_cpn[once]
+
+
+def _agreed(each: Sequence[Tensor]) -> np.ndarray:
+    """Return the median of what the networks say.
+
+    The thresholds are chosen on what single networks say. The mean of several hardly ever reaches the heights of one,
+    so thresholds would mean something else; the median passes one that most of the networks pass.
+    """
+    return torch.stack(tuple(each)).quantile(0.5, dim=0).double().cpu().numpy()
 
 
 def _seen(where: np.ndarray, flow: FaceFlow) -> np.ndarray:
@@ -834,7 +843,7 @@ def _seen(where: np.ndarray, flow: FaceFlow) -> np.ndarray:
 
 
 def _looked_at(models, features: Sequence[Tensor], where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean p_crn (P,) and r (P, 2) of places."""
+    """Return p_crn (P,) and r (P, 2) of places."""
     p_crn, ends = np.empty(len(where)), np.empty((len(where), 2))
     for first in range(0, len(where), _PROPOSALS_AT_ONCE):
         rows = slice(first, first + _PROPOSALS_AT_ONCE)
@@ -843,8 +852,8 @@ def _looked_at(models, features: Sequence[Tensor], where: np.ndarray) -> tuple[n
             inside = torch.from_numpy(where[None, rows, :2]).to(f.device)
             kind, r = model.crn(resampled(f.T[None], inside, model.n_cr, model.context)[0], model.backbone)
             each.append(torch.cat([kind.softmax(dim=1)[:, :1], r], dim=1))
-        mean = torch.stack(each).mean(dim=0).double().cpu().numpy()
-        p_crn[rows], ends[rows] = mean[:, 0], mean[:, 1:]
+        agreed = _agreed(each)
+        p_crn[rows], ends[rows] = agreed[:, 0], agreed[:, 1:]
     return p_crn, ends
 
 
@@ -971,7 +980,7 @@ def fit(
     """Train on the videos of a manifest, which holds the training subjects and nobody else.
 
     Each network learns from a part of the videos; the rest chooses the start of its pre-training and its epoch, and is
-    scored by it. The thresholds are chosen on those scores. A new video gets the mean of the networks.
+    scored by it. The thresholds are chosen on those scores. A new video gets the median of the networks.
 
     folder : of checkpoints, for a training that may be interrupted.
     """
