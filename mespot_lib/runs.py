@@ -40,7 +40,13 @@ from mespot_lib.interval import Interval, read_intervals, write_intervals
 from mespot_lib.manifest import Manifest, loso_folds, schema
 from mespot_lib.metrics import PARTS, Score, score
 
-NOTEBOOKS = {"zhang2020": "10_megc_baseline", "flow_peaks": "11_flow_peaks", "yap2022_3dcnn": "20_3dcnn"}
+NOTEBOOKS = {
+    "zhang2020": "10_megc_baseline",
+    "flow_peaks": "11_flow_peaks",
+    "yap2022_3dcnn": "20_3dcnn",
+    "mesnet": "30_mesnet",
+    "stsnet_sw": "40_stsnet",
+}
 PROFILES = ("quick", "paper")
 
 _PACKAGE = __name__.partition(".")[0]
