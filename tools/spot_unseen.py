@@ -16,7 +16,7 @@ from mespot_lib.evaluation import facts_of, summary
 from mespot_lib.held_out import Fit
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Manifest
-from mespot_lib.methods import flow_peaks, yap2022_3dcnn, zhang2020
+from mespot_lib.methods import flow_peaks, mesnet, stsnet_sw, yap2022_3dcnn, zhang2020
 from mespot_lib.places import repository_root
 from mespot_lib.withheld import withheld_truth
 
@@ -24,6 +24,8 @@ METHODS: dict[str, Fit] = {
     "zhang2020": lambda train: zhang2020.fit(train, zhang2020.ZhangConfig.quick()),
     "flow_peaks": lambda train: flow_peaks.fit(train, flow_peaks.FlowPeaksConfig.quick()),
     "yap2022_3dcnn": lambda train: yap2022_3dcnn.fit(train, yap2022_3dcnn.Yap3dCnnConfig.quick()),
+    "mesnet": lambda train: mesnet.fit(train, mesnet.MesNetConfig.quick()),  # micro-expressions alone
+    "stsnet_sw": lambda train: stsnet_sw.fit(train, stsnet_sw.StsNetConfig.quick()),
 }
 TRAINED_ON = {"samm": "synthetic_samm_lv", "cas": "synthetic_casme2"}
 YEARS = (2022, 2023)
