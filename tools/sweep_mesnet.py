@@ -61,7 +61,6 @@ VARIANTS: dict[str, Callable[[MesNetConfig], MesNetConfig]] = {
     "without pre-training": lambda c: replace(c, pretraining=False),
     "CRN shares the temporal convolutions": lambda c: replace(c, shared=True),
     "flow between neighbours": lambda c: replace(c, flow=replace(c.flow, key_s=0.0), input="as_printed"),
-    "validation chooses the epoch": lambda c: replace(c, choose_epoch=True),
     "no batch normalisation": lambda c: replace(c, batch_norm=False),
     "no augmentation": lambda c: replace(
         c, flip=0.0, gain=(1.0, 1.0), shift=0.0, turn_deg=0.0, stretch=(1.0, 1.0), disguised=0.0
