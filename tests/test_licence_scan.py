@@ -28,6 +28,11 @@ LICENSED = [name for name in described_datasets() if not dataset_facts(name)["pu
 # Pictures that are tracked, and what they show. Any other one is refused.
 PICTURES = {"reports/reference/stages.jpg": "notebook 00 on synthetic_casme2"}
 
+# Arrays that are tracked, and what they hold. Every name in them must be that of a drawn dataset.
+ARRAYS = {
+    "reports/reference/mesnet_proposals.npz": "places and probabilities that MESNet proposed in drawn videos"
+}
+
 _TEXT_OF_OBJECTS = {".pkl", ".pickle", ".joblib", ".mat"}  # pickles may be text, too
 _UID = re.compile(rf"(?<![a-z0-9_])(?:{'|'.join(LICENSED)})/[^/\s\"',|`]+/[^/\s\"',|`]+")
 # ids as they stand in workbooks, lists, and logs of the datasets and of the challenges
@@ -59,7 +64,9 @@ def _faults(path: Path, file: str) -> Iterator[str]:
     except UnicodeDecodeError:
         text = "\0"
     if path.suffix in _TEXT_OF_OBJECTS or "\0" in text:
-        if file not in PICTURES:
+        if file in ARRAYS:
+            yield from _array_faults(path)
+        elif file not in PICTURES:
             yield "is no text: a workbook, an archive, arrays, or a picture that PICTURES does not name"
         return
     if path.suffix == ".ipynb":
@@ -72,6 +79,16 @@ def _faults(path: Path, file: str) -> Iterator[str]:
     if path.suffix in (".csv", ".tsv"):
         yield from _table_faults(text, "\t" if path.suffix == ".tsv" else ",")
     yield from _row_faults(text)
+
+
+def _array_faults(path: Path) -> Iterator[str]:
+    """Say what speaks against tracked arrays: pickles (refused by `load`), pictures, and names of recorded videos."""
+    with np.load(path, allow_pickle=False) as arrays:
+        for name in arrays:
+            if not re.search(r"(?<![a-z0-9_])synthetic_\w+/", name):
+                yield f"{name} is not of a drawn dataset"
+            if arrays[name].ndim > 2 or arrays[name].dtype.kind not in "fi":
+                yield f"{name} may be a picture"
 
 
 def _row_faults(text: str) -> Iterator[str]:
@@ -269,3 +286,12 @@ def test_a_tracked_violation_would_be_found(tmp_path):
     subprocess.run([*git, "add", "."], check=True)
     files = subprocess.run([*git, "ls-files"], capture_output=True, text=True, check=True).stdout.split()
     assert [line.partition(":")[0] for line in violations(tmp_path, files)] == ["labels.xlsx"]
+
+
+def test_arrays_of_a_recorded_dataset_or_pictures_among_them_are_found(tmp_path):
+    np.savez(tmp_path / "good.npz", **{"table synthetic_casme2/s15/15_0101": np.zeros((3, 7))})
+    assert list(_array_faults(tmp_path / "good.npz")) == []
+    np.savez(tmp_path / "rows.npz", **{"table casme2/s15/15_0101": np.zeros((3, 7))})
+    assert "not of a drawn dataset" in next(_array_faults(tmp_path / "rows.npz"))
+    np.savez(tmp_path / "frames.npz", **{"table synthetic_casme2/s15/15_0101": np.zeros((3, 7, 7))})
+    assert "picture" in next(_array_faults(tmp_path / "frames.npz"))
