@@ -85,6 +85,13 @@ def test_numbers_are_checked(path):
     assert "nbval-skip" not in tags
 
 
+def test_checked_cells_draw_no_data(path):
+    """A data set is drawn on first use, under a progress bar, which is one output more than what is stored."""
+    for cell in cells(path, "code"):
+        if "nbval-check-output" in cell["metadata"].get("tags", ()):
+            assert "load_dataset" not in "".join(cell["source"])
+
+
 def test_readers_are_told_what_to_expect_and_what_to_remember(path):
     prose = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
     for heading in (
