@@ -107,3 +107,13 @@ def test_sets_of_micro_expressions_have_no_others(name):
     assert total(config, "ME") == 15
     assert max(video["ME"] for video in videos) <= 3  # what a row of SMIC-E has room for
     assert sum(video["ME"] > 0 for video in videos) >= 9
+
+
+@pytest.mark.parametrize("half", ["cas", "samm"])
+def test_the_unseen_set_of_2023_has_freer_heads_and_other_light_than_its_training_set(half):
+    training = {"cas": SyntheticConfig.casme2(), "samm": SyntheticConfig.samm_lv()}[half]
+    unseen = getattr(SyntheticConfig, f"megc2023_{half}")()
+    for name in ("drift_u", "turn_rad", "roll_rad", "nods_per_min"):
+        assert getattr(unseen, name) == getattr(SyntheticConfig.hard(), name) > 2 * getattr(training, name)
+    assert unseen.flicker >= 4 * training.flicker
+    assert unseen.me_amplitude_u == training.me_amplitude_u

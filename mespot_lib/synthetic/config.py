@@ -181,13 +181,18 @@ class SyntheticConfig:
 
     @classmethod
     def megc2023_cas(cls) -> SyntheticConfig:
-        """Twenty videos in the layout of one half of the unseen set of MEGC2023, in colour, 30 frames per second."""
-        return cls.casme2()._unseen("megc2023_cas", seed=2089, subjects=4, videos=5, seconds=8.0)
+        """Twenty videos in the layout of one half of the unseen set of MEGC2023, in colour, 30 frames per second.
+
+        As in the challenge's clips, heads move more freely than in the training sets and the light changes.
+        """
+        half = cls.casme2()._unseen("megc2023_cas", seed=2089, subjects=4, videos=5, seconds=8.0)
+        return replace(half._restless(), flicker=0.03)
 
     @classmethod
     def megc2023_samm(cls) -> SyntheticConfig:
-        """Ten videos in the layout of the other half, grey at 200 frames per second."""
-        return cls.samm_lv()._unseen("megc2023_samm", seed=2100, subjects=5, videos=2, seconds=4.0)
+        """Ten videos in the layout of the other half, grey at 200 frames per second, heads and light as there."""
+        half = cls.samm_lv()._unseen("megc2023_samm", seed=2100, subjects=5, videos=2, seconds=4.0)
+        return replace(half._restless(), flicker=0.03)
 
     @classmethod
     def still(cls) -> SyntheticConfig:
@@ -205,14 +210,7 @@ class SyntheticConfig:
     @classmethod
     def hard(cls) -> SyntheticConfig:
         """The default set with a restless head."""
-        return replace(
-            cls.casme2(),
-            name="synthetic_hard",
-            drift_u=2.5,
-            turn_rad=0.015,
-            roll_rad=0.008,
-            nods_per_min=6.0,
-        )
+        return replace(cls.casme2()._restless(), name="synthetic_hard")
 
     @classmethod
     def natural_rate(cls) -> SyntheticConfig:
@@ -244,6 +242,10 @@ class SyntheticConfig:
     def without_expressions(self) -> SyntheticConfig:
         """The twin with amplitude zero: same seeds, plan and labels, but no expression moves the face."""
         return replace(self, name=f"{self.name}_twin", expression_gain=0.0)
+
+    def _restless(self) -> SyntheticConfig:
+        """A head that drifts, turns and nods more."""
+        return replace(self, drift_u=2.5, turn_rad=0.015, roll_rad=0.008, nods_per_min=6.0)
 
     def _micro_only(self) -> SyntheticConfig:
         """Short clips, most with one micro-expression and some with two."""
