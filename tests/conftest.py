@@ -7,6 +7,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
 import cv2
+import hypothesis
 import nbformat
 import pytest
 from toy import MANIFEST, METHOD, PARAMETERS
@@ -14,6 +15,10 @@ from toy import MANIFEST, METHOD, PARAMETERS
 from mespot_lib.runs import Run
 
 cv2.setNumThreads(1)
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 
 from mespot_lib.features import face_flow as module
 from mespot_lib.features.face_flow import FaceFlowRecipe, face_flow, flow_steps
+from mespot_lib.features.flow import dense_flow
 from mespot_lib.manifest import Video
 
 RECIPE = FaceFlowRecipe(size=64, cells=16, key_s=0.2)
@@ -71,10 +72,10 @@ def test_a_key_frame_is_renewed(monkeypatch):
     keys = []
 
     def watched(first, second, method, **settings):
-        keys.append(first)
-        return np.zeros((*first.shape, 2), np.float32)
+        keys.extend(first)
+        return iter(np.zeros((*first.shape, 2), np.float32))
 
-    monkeypatch.setattr(module, "dense_flow", watched)
+    monkeypatch.setattr(module, "dense_flows", watched)
     crops = [np.full((64, 64), t, np.uint8) for t in range(14)]
     steps_of(crops)
     assert [int(key[0, 0]) for key in keys] == [0] * 6 + [6] * 6 + [12]
@@ -136,3 +137,15 @@ def test_it_is_measured_once(clip, monkeypatch):
 def test_cells_must_divide_the_crop(clip):
     with pytest.raises(ValueError, match="cells do not divide"):
         face_flow(clip, FaceFlowRecipe(size=100, cells=32))
+
+
+def test_pairs_taken_together_are_those_taken_alone():
+    """More crops than are taken at once, with a cut and the end in the middle of what is."""
+    crops = [shifted(texture(), 0.2 * t, -0.1 * t) for t in range(37)]
+    recipe = FaceFlowRecipe(size=64, cells=16, method="tvl1", flow_settings={"warps": 2}, key_s=0.2)
+    steps = steps_of(crops, recipe, stretches=[0] * 20 + [1] * 17)
+    assert [t for t, step in steps if step is None] == [0, 20]
+    for t in (1, 2, 15, 16, 17, 36):
+        key = 6 * ((t - 1) // 6) if t < 20 else 20 + 6 * ((t - 21) // 6)
+        alone = [module._cells(dense_flow(crops[key], crops[at], "tvl1", warps=2), recipe) for at in (t - 1, t)]
+        assert steps[t][1] == pytest.approx(alone[1] - (alone[0] if t - 1 > key else 0), abs=1e-3)  # of 0.9 u

@@ -16,6 +16,7 @@ error of a sum over an expression is then that of one or two flows and not of te
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import cv2
@@ -24,9 +25,11 @@ import numpy as np
 from mespot_lib import face
 from mespot_lib.features.cache import cached_arrays
 from mespot_lib.features.crops import CropRecipe, crop_stream
-from mespot_lib.features.flow import Method, dense_flow
+from mespot_lib.features.flow import Method, dense_flows
 from mespot_lib.features.motion import LONGEST_STEP_S, sampling_step
 from mespot_lib.manifest import Video
+
+_AT_ONCE = 16  # pairs whose flow is taken together
 
 
 @dataclass(frozen=True)
@@ -109,22 +112,50 @@ def _crops(video: Video, recipe: FaceFlowRecipe) -> Iterator[tuple[int, np.ndarr
         yield t, np.clip(np.rint(grey), 0, 255).astype(np.uint8), stretch
 
 
+class _Pair(NamedTuple):
+    """A crop and the key frame from which its flow is taken, None if nothing before can be compared with it."""
+
+    t: int
+    key: np.ndarray | None
+    crop: np.ndarray
+    first: bool  # since the key frame
+
+
 def flow_steps(
     crops: Iterable[tuple[int, np.ndarray, int]], fps: float, recipe: FaceFlowRecipe
 ) -> Iterator[tuple[int, np.ndarray | None]]:
     """Yield (t, step since the sample before (2, S, S) u) of crops (t, (H, H) uint8, stretch); None if unknown."""
+    waiting, before = (
+        _pairs(crops, fps, recipe),
+        np.float32(0),
+    )  # `before`: flow from the key to the sample before
+    while pairs := list(islice(waiting, _AT_ONCE)):
+        keyed = [pair for pair in pairs if pair.key is not None]
+        sides = (np.array([pair.key for pair in keyed]), np.array([pair.crop for pair in keyed]))
+        flows = dense_flows(*sides, recipe.method, **recipe.flow_settings)
+        for pair in pairs:
+            if pair.key is None:
+                yield pair.t, None
+                continue
+            flow = _cells(next(flows), recipe)
+            yield pair.t, flow if pair.first else flow - before
+            before = flow
+
+
+def _pairs(
+    crops: Iterable[tuple[int, np.ndarray, int]], fps: float, recipe: FaceFlowRecipe
+) -> Iterator[_Pair]:
     longest = max(LONGEST_STEP_S * fps, sampling_step(fps, recipe.rate_hz))
-    key, key_t, before, last = None, 0, None, None  # `before`: flow from the key to the sample before
+    key, key_t, last, first = None, 0, None, True
     for t, crop, stretch in crops:
         if last is None or stretch != last[1] or t - last[0] > longest:
-            key, key_t, before = crop, t, None
-            yield t, None
+            yield _Pair(t, None, crop, True)
+            key, key_t, first = crop, t, True
         else:
-            flow = _cells(dense_flow(key, crop, recipe.method, **recipe.flow_settings), recipe)
-            yield t, flow if before is None else flow - before
-            before = flow
+            yield _Pair(t, key, crop, first)
+            first = False
             if t - key_t >= recipe.key_s * fps:
-                key, key_t, before = crop, t, None
+                key, key_t, first = crop, t, True
         last = t, stretch
 
 

@@ -77,6 +77,17 @@ class RegionMotion(NamedTuple):
         return ~np.isnan(self.nose[:, 0])
 
 
+class CropFlow(NamedTuple):
+    """Motion between two neighbouring samples, in the crop of the face.
+
+    flow : (S, S, 2) float32 u, x right, y down; landmarks : (68, 2) px in the crop; nose : (2,) float32 u, its shift
+    """
+
+    flow: np.ndarray
+    landmarks: np.ndarray
+    nose: np.ndarray
+
+
 def region_motion(video: Video, recipe: MotionRecipe) -> RegionMotion:
     """Measure, or read from the cache, the region motion of a video.
 
@@ -106,7 +117,8 @@ def measure_tracked(tracked: Iterable[Tracked], fps: float, recipe: MotionRecipe
             continue
         now = one._replace(image=cv2.cvtColor(one.image, cv2.COLOR_BGR2GRAY))
         if previous and previous.scene == one.scene and one.t - previous.t <= max(LONGEST_STEP_S * fps, step):
-            known[one.t // step] = _motion(previous.image, now.image, previous.landmarks, recipe)
+            moved = _crop_flow(previous.image, now.image, previous.landmarks, recipe)
+            known[one.t // step] = _region_shifts(moved), moved.nose
         previous = now
     samples = np.arange(0, last + 1, step)
     regions = np.full((len(samples), len(REGIONS), 2), np.nan, dtype=np.float32)
@@ -140,18 +152,31 @@ def _measure(video: Video, recipe: MotionRecipe) -> RegionMotion:
     samples = np.arange(0, video.length, step)
     regions = np.full((len(samples), len(REGIONS), 2), np.nan, dtype=np.float32)
     nose = np.full((len(samples), 2), np.nan, dtype=np.float32)
+    for t, moved in crop_flows(video, recipe):
+        if moved is not None:
+            regions[t // step], nose[t // step] = _region_shifts(moved), moved.nose
+    return RegionMotion(samples, regions, nose)
+
+
+def crop_flows(video: Video, recipe: MotionRecipe) -> Iterator[tuple[int, CropFlow | None]]:
+    """Yield (t, motion since the sample before) of every sampled frame with a face; None where that is unknown.
+
+    Raises
+    ------
+    As `region_motion`; that no frame shows a face is known, and raised, at the end.
+    """
+    step = sampling_step(video.fps, recipe.rate_hz)
     seen = False
     frames = iter_frames(video, step=step, grey=False)
-    for t, steps in _steps(frames, _finder(video, recipe), video.fps, recipe):
+    for one in _steps(frames, _finder(video, recipe), video.fps, recipe):
         seen = True
-        if steps is not None:
-            regions[t // step], nose[t // step] = steps
+        yield one
     if not seen:
+        last = (video.length - 1) // step * step
         raise face.NoFaceError(
-            f"{video.uid}: no face in any of the frames looked at, 0 to {samples[-1]}, with the detector "
+            f"{video.uid}: no face in any of the frames looked at, 0 to {last}, with the detector "
             f"{_backend(recipe)}; try the other one (mediapipe or cascade), or give a side file with landmarks"
         )
-    return RegionMotion(samples, regions, nose)
 
 
 def _finder(video: Video, recipe: MotionRecipe) -> Callable[[int, np.ndarray], np.ndarray | None]:
@@ -169,7 +194,7 @@ def _finder(video: Video, recipe: MotionRecipe) -> Callable[[int, np.ndarray], n
 
 
 def _steps(frames: Iterable[Frame], find: Callable, fps: float, recipe: MotionRecipe) -> Iterator[tuple]:
-    """Yield (t, (regions, nose)) in u for every sampled frame with a face; (t, None) where no neighbour precedes it."""
+    """Yield (t, `CropFlow`) for every sampled frame with a face; (t, None) where no neighbour precedes it."""
     previous, landmarks, found_at = None, None, -np.inf
     for t, image in frames:
         if t - found_at >= recipe.redetect_s * fps:
@@ -185,21 +210,27 @@ def _steps(frames: Iterable[Frame], find: Callable, fps: float, recipe: MotionRe
         if previous is None or t - previous.t > max(LONGEST_STEP_S * fps, 1):
             yield t, None
         else:
-            regions, nose = _motion(previous.image, grey, landmarks, recipe)
-            scale = face.px_per_u(landmarks)
-            yield t, (regions, nose)
+            moved = _crop_flow(previous.image, grey, landmarks, recipe)
+            yield t, moved
             # the nose has moved in the levelled crop; the landmarks are in the frame
-            landmarks = landmarks + _turned_back(nose, landmarks) * scale
+            landmarks = landmarks + _turned_back(moved.nose, landmarks) * face.px_per_u(landmarks)
         previous = Frame(t, grey)
 
 
-def _motion(first: np.ndarray, second: np.ndarray, landmarks: np.ndarray, recipe: MotionRecipe) -> tuple:
-    """Return the shifts of the regions (R, 2) and of the nose (2,) between two frames, in u along the face's axes."""
+def _crop_flow(
+    first: np.ndarray, second: np.ndarray, landmarks: np.ndarray, recipe: MotionRecipe
+) -> CropFlow:
+    """Return the motion between two frames in the crop around landmarks (68, 2) px, along the face's axes."""
     matrix = region_crop(landmarks, recipe.size)
     crops = (face.crop_face(image, matrix, recipe.size) for image in (first, second))
     flow = dense_flow(*crops, method=recipe.flow, **recipe.flow_settings) * (face.CROP_UNITS / recipe.size)
     inside = face.transform_points(landmarks, matrix)
-    return region_means(flow, region_boxes(inside, recipe.size)), nose_shift(flow, inside)
+    return CropFlow(flow, inside, nose_shift(flow, inside))
+
+
+def _region_shifts(moved: CropFlow) -> np.ndarray:
+    """Return the shifts of the regions, (R, 2) float32 u."""
+    return region_means(moved.flow, region_boxes(moved.landmarks, len(moved.flow)))
 
 
 def _turned_back(shift: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ after the landmark (dlib's 68 points, 0-based) and grouped by the part of the fa
 muscle moves much, serves for the head's own motion (`mespot_lib.features.head_motion`).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mespot_lib.face import CROP_UNITS
@@ -21,14 +23,14 @@ NAMES: tuple[str, ...] = tuple(f"{part} {point}" for part, points in GROUPS.item
 HALF_SIZE_U = 8.0
 
 
-def region_boxes(landmarks: np.ndarray, size: int) -> np.ndarray:
+def region_boxes(landmarks: np.ndarray, size: int, points: Sequence[int] = REGIONS) -> np.ndarray:
     """Return the squares as (R, 4) int32 `left, top, right, bottom` in px of a crop; right and bottom are exclusive.
 
-    landmarks : (68, 2) px in the crop; size : edge of the square crop. Squares are cut at its border and are never
+    landmarks : (68, 2) px in the crop; size : edge of the square crop; points : the landmarks in the middle. Squares are cut at its border and are never
     empty: one that lies outside becomes the nearest border pixel.
     """
     half = HALF_SIZE_U * size / CROP_UNITS
-    centres = landmarks[list(REGIONS)]
+    centres = landmarks[list(points)]
     corner = np.clip(np.round(centres - half), 0, size - 1)
     opposite = np.clip(np.round(centres + half), corner + 1, size)
     return np.concatenate([corner, opposite], axis=1).astype(np.int32)
