@@ -26,8 +26,8 @@ HALF_SIZE_U = 8.0
 def region_boxes(landmarks: np.ndarray, size: int, points: Sequence[int] = REGIONS) -> np.ndarray:
     """Return the squares as (R, 4) int32 `left, top, right, bottom` in px of a crop; right and bottom are exclusive.
 
-    landmarks : (68, 2) px in the crop; size : edge of the square crop; points : the landmarks in the middle. Squares are cut at its border and are never
-    empty: one that lies outside becomes the nearest border pixel.
+    landmarks : (68, 2) px in the crop; size : edge of the square crop; points : landmarks in the middle of the squares.
+    Squares are cut at the border and are never empty: one that lies outside becomes the nearest border pixel.
     """
     half = HALF_SIZE_U * size / CROP_UNITS
     centres = landmarks[list(points)]
