@@ -43,6 +43,7 @@ The modules in the order in which data flows; each imports only from those above
     spot_page    what was spotted in one video: tables, figures and a page
     challenge    the files of the Grand Challenges and the rules they must keep
     submit       such files written from what was spotted
+    leaderboard  such files scored with the withheld truth, and the table of a challenge
     cli          the `mespot` command
 
 Letters in shapes: T frames of a video, N samples or intervals, R regions, H W pixels, S edge of a square crop,

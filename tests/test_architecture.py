@@ -50,6 +50,7 @@ ORDER = (
     "spot_page",
     "challenge",
     "submit",
+    "leaderboard",
     "cli",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
