@@ -235,6 +235,22 @@ def _video_log(
 # Rows -> files
 
 
+def hand_in(
+    path: str | Path, spotted: Spans, videos: Sequence[Manifest], name: str, frames: str = "number"
+) -> Verdict:
+    """Write what was spotted in the videos of both parts as a challenge asks for it, with kinds, and check it.
+
+    Raises
+    ------
+    SubmitError
+        As `prediction_rows` and `write_submission`.
+    """
+    form = get_format(name)
+    rows = prediction_rows(form, spotted, videos, frames)
+    files = {file: prediction_text(lines, form.headers[0]) for file, lines in rows.items()}
+    return write_submission(path, files, name, frames=frames, videos=videos)
+
+
 def write_submission(
     path: str | Path,
     files: Mapping[str, str],

@@ -22,21 +22,14 @@ def halves_of(name: str):
     return [whole.only([uid]) for uid in whole.uids]
 
 
-def written(path, manifests, spotted, name, frames="number"):
-    rows = submit.prediction_rows(FORMATS[name], spotted, manifests, frames)
-    header = FORMATS[name].headers[0]
-    files = {file: challenge.prediction_text(lines, header) for file, lines in rows.items()}
-    submit.write_submission(path, files, name, frames=frames, videos=manifests)
-    return path
-
-
 @pytest.mark.parametrize("name", TYPED)
 @settings(max_examples=10, deadline=None)
 @given(first=unique, second=unique, frames=st.sampled_from(challenge.FRAMES))
 def test_what_was_spotted_comes_back(tmp_path_factory, name, first, second, frames):
     manifests = halves_of(name)
     spotted = dict(zip([m.uids[0] for m in manifests], (first, second), strict=True))
-    path = written(tmp_path_factory.mktemp("s") / "s.zip", manifests, spotted, name, frames)
+    path = tmp_path_factory.mktemp("s") / "s.zip"
+    submit.hand_in(path, spotted, manifests, name, frames)
     found = leaderboard.read_submission(path, manifests, name, frames)
     assert {uid: [(s.onset, s.offset, s.kind) for s in spans] for uid, spans in found.items()} == {
         uid: [(s.onset, s.offset, s.kind) for s in sorted(spans)] for uid, spans in spotted.items()
@@ -62,7 +55,8 @@ def test_a_submission_for_other_videos_is_refused(tmp_path):
 def test_the_submission_of_another_year_is_refused(tmp_path):
     old = halves_of("megc2022")
     spotted = {old[0].uids[0]: [Interval(5, 20, "ME")]}
-    path = written(tmp_path / "t.zip", old, spotted, "megc2022")
+    path = tmp_path / "t.zip"
+    submit.hand_in(path, spotted, old, "megc2022")
     with pytest.raises(SubmitError, match="'sub01' is no video of this part"):
         leaderboard.read_submission(path, halves_of("megc2023"), "megc2023")
 
@@ -88,7 +82,8 @@ def test_the_score_is_that_of_the_challenge(tmp_path, monkeypatch):
         leaderboard, "withheld_truth", lambda manifest: {uid: truth[uid] for uid in manifest.uids}
     )
     spotted = {cas: [Interval(11, 20, "ME"), Interval(100, 150, "ME")], samm: []}
-    path = written(tmp_path / "s.zip", manifests, spotted, name)
+    path = tmp_path / "s.zip"
+    submit.hand_in(path, spotted, manifests, name)
     result = leaderboard.score_submission(path, manifests, name)
     assert set(result) == {"cas", "samm", "overall"}
     for rows, uids in ((result["overall"], (cas, samm)), (result["cas"], (cas,)), (result["samm"], (samm,))):
@@ -102,7 +97,8 @@ def test_the_score_is_that_of_the_challenge(tmp_path, monkeypatch):
 
 def test_recorded_sets_have_no_truth_to_score_by(tmp_path):
     manifests = halves_of("megc2023")
-    path = written(tmp_path / "s.zip", manifests, {}, "megc2023")
+    path = tmp_path / "s.zip"
+    submit.hand_in(path, {}, manifests, "megc2023")
     assert records(manifests[0].videos)
     with pytest.raises(DatasetError, match="only drawn datasets"):
         leaderboard.score_submission(path, manifests, "megc2023")
