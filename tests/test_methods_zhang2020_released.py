@@ -15,6 +15,7 @@ from mespot_lib.methods.zhang2020_released import (
     NOSE,
     SQUARES,
     Faults,
+    Limits,
     ReleasedConfig,
     Scores,
     crests,
@@ -26,6 +27,7 @@ from mespot_lib.synthetic.write import draw_dataset
 
 SIZE = 128
 MOUTH = SQUARES.index(48)
+LIMITS, UNSMOOTHED = Limits(), Limits(window=3)
 RIGHT = ReleasedConfig(faults=Faults.none())
 UNCUT = ReleasedConfig(faults=Faults().without("ends_cut"))
 
@@ -133,23 +135,27 @@ def curve(*humps: tuple[float, float, float]) -> np.ndarray:
 
 
 def test_a_crest_goes_from_foot_to_foot():
-    (span,) = crests(curve((10, 0.19, 1.2)), 30, RIGHT)
+    (span,) = crests(curve((10, 0.19, 1.2)), 30, LIMITS, RIGHT)
     assert span.tolist() == [297, 303]
 
 
 def test_top_excluded_the_strongest_crest_is_none():
     two = curve((6, 0.19, 2.0), (10, 0.19, 1.8))
-    assert crests(two, 30, RIGHT)[:, 0].tolist() == [177, 297]
-    assert crests(two, 30, UNCUT)[:, 0].tolist() == [297]
-    assert len(crests(curve((10, 0.19, 2.0)), 30, UNCUT)) == 0
+    assert crests(two, 30, LIMITS, RIGHT)[:, 0].tolist() == [177, 297]
+    assert crests(two, 30, LIMITS, UNCUT)[:, 0].tolist() == [297]
+    assert len(crests(curve((10, 0.19, 2.0)), 30, LIMITS, UNCUT)) == 0
 
 
 def test_slow_squares_low_crests_and_long_ones_are_left_out():
-    assert len(crests(curve((10, 0.19, 0.7)), 30, RIGHT)) == 0
-    assert len(crests(curve((6, 0.19, 2.0), (10, 0.19, 1.5)), 30, RIGHT)) == 1  # 1.5 is not above 0.8 x 2
-    assert len(crests(curve((10, 0.4, 2.0)), 30, RIGHT)) == 0  # 13 frames
+    assert len(crests(curve((10, 0.19, 0.7)), 30, LIMITS, RIGHT)) == 0
+    assert (
+        len(crests(curve((6, 0.19, 2.0), (10, 0.19, 1.5)), 30, LIMITS, RIGHT)) == 1
+    )  # 1.5 is not above 0.8 x 2
+    assert len(crests(curve((10, 0.4, 2.0)), 30, LIMITS, RIGHT)) == 0  # 13 frames
+    assert len(crests(curve((10, 0.4, 2.0)), 30, Limits(longest=16), RIGHT)) == 1
+    assert len(crests(curve((10, 0.19, 0.7)), 30, Limits(height=0.5), RIGHT)) == 1
     low = ReleasedConfig(faults=Faults.none(), least_max=0.1)
-    assert len(crests(curve((10, 0.19, 0.29)), 30, low)) == 0
+    assert len(crests(curve((10, 0.19, 0.29)), 30, LIMITS, low)) == 0
 
 
 def test_in_pairs_only_every_second_gap_is_closed():
@@ -166,10 +172,10 @@ def test_in_pairs_only_every_second_gap_is_closed():
 
 
 def test_a_square_with_very_many_crests_is_noise():
-    config = ReleasedConfig(faults=Faults.none(), windows=(3,))
+    config = ReleasedConfig(faults=Faults.none())
     few, many = (scores(*[(2 + 0.5 * k, 0.19, 1 + k / 1000) for k in range(count)]) for count in (30, 31))
-    assert len(spot_speeds(few, 3, config)) == 30
-    assert spot_speeds(many, 3, config) == []
+    assert len(spot_speeds(few, UNSMOOTHED, config)) == 30
+    assert spot_speeds(many, UNSMOOTHED, config) == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -184,7 +190,7 @@ def right_but(*names: str) -> ReleasedConfig:
 
 @pytest.mark.parametrize("fps", [30, 60, 100, 200])
 def test_put_right_it_finds_the_same_at_every_frame_rate(fps):
-    found = spot_speeds(scores(*TWO, fps=fps), 5, RIGHT)
+    found = spot_speeds(scores(*TWO, fps=fps), LIMITS, RIGHT)
     assert len(found) == 2
     for one, at in zip(found, (6, 10), strict=True):
         assert abs(one.onset / fps - (at - 0.1)) <= 0.035
@@ -196,8 +202,8 @@ def test_put_right_it_finds_the_same_at_every_frame_rate(fps):
 @pytest.mark.parametrize("fault", ["lengths_in_frames", "heights_per_frame"])
 def test_either_fault_of_unit_alone_leaves_nothing_at_200_per_second(fault):
     config = right_but(fault)
-    assert len(spot_speeds(scores(*TWO, fps=30), 5, config)) == 2
-    assert spot_speeds(scores(*TWO, fps=200), 5, config) == []
+    assert len(spot_speeds(scores(*TWO, fps=30), LIMITS, config)) == 2
+    assert spot_speeds(scores(*TWO, fps=200), LIMITS, config) == []
 
 
 def test_every_frame_decides_how_often_the_flow_is_taken():
@@ -209,17 +215,17 @@ def test_every_frame_decides_how_often_the_flow_is_taken():
 def test_ends_cut_nothing_is_found_near_the_ends():
     config = right_but("ends_cut")
     early = scores((2, 0.15, 2.0), (10, 0.15, 1.9))
-    assert len(spot_speeds(early, 5, RIGHT)) == 2
-    assert spans(spot_speeds(early, 5, config)) == spans(spot_speeds(early, 5, RIGHT))[1:]
-    assert spot_speeds(scores((3, 0.15, 2.0), seconds=6), 5, config) == []  # no longer than both ends
+    assert len(spot_speeds(early, LIMITS, RIGHT)) == 2
+    assert spans(spot_speeds(early, LIMITS, config)) == spans(spot_speeds(early, LIMITS, RIGHT))[1:]
+    assert spot_speeds(scores((3, 0.15, 2.0), seconds=6), LIMITS, config) == []  # no longer than both ends
     fast = scores((2, 0.15, 2.0), (10, 0.15, 1.9), fps=200)
-    assert len(spot_speeds(fast, 5, right_but("ends_cut", "lengths_in_frames"))) == 0
-    assert len(spot_speeds(fast, 5, config)) == 1  # 3.3 s at any rate
+    assert len(spot_speeds(fast, LIMITS, right_but("ends_cut", "lengths_in_frames"))) == 0
+    assert len(spot_speeds(fast, LIMITS, config)) == 1  # 3.3 s at any rate
 
 
 def test_what_lasts_longer_than_half_a_second_is_a_macro_expression():
     train = scores(*[(10 + 0.2 * k, 0.19, 2 + k / 100) for k in range(4)])
-    (one,) = spot_speeds(train, 3, RIGHT)
+    (one,) = spot_speeds(train, UNSMOOTHED, RIGHT)
     assert one.kind == "MaE"
     assert one.offset - one.onset > 15
 
@@ -227,7 +233,7 @@ def test_what_lasts_longer_than_half_a_second_is_a_macro_expression():
 def test_all_squares_mark_one_video():
     both = scores((6, 0.19, 2.0))
     both.speeds[:, 5] = scores((6.1, 0.19, 1.0)).speeds[:, 0]
-    (one,) = spot_speeds(both, 3, RIGHT)
+    (one,) = spot_speeds(both, UNSMOOTHED, RIGHT)
     assert one.onset < 178
     assert one.offset > 184
     assert one.apex == 180
@@ -237,7 +243,7 @@ def test_all_squares_mark_one_video():
 @pytest.mark.parametrize("config", [ReleasedConfig(), UNCUT, RIGHT])
 def test_a_very_short_video_is_no_error(samples, config):
     speeds = np.ones((samples, len(SQUARES)), dtype=np.float32)
-    assert spot_speeds(Scores(30.0, np.arange(samples), speeds), 5, config) == []
+    assert spot_speeds(Scores(30.0, np.arange(samples), speeds), LIMITS, config) == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -285,12 +291,27 @@ def test_it_runs_on_videos_of_both_rates(drawn, cache, name):
         assert released.fit(manifest, as_uploaded).spot(every) == []
 
 
-def test_one_window_for_all_videos_is_chosen_by_f1(drawn, cache, monkeypatch):
+def test_one_set_of_limits_for_all_videos_is_chosen_by_f1(drawn, cache, monkeypatch):
     manifest = drawn["casme2"]
     wanted = {uid: manifest.truth(uid) for uid in manifest.uids}
     monkeypatch.setattr(released, "score_video", lambda video, config: video.uid)
     monkeypatch.setattr(
-        released, "spot_speeds", lambda uid, window, config: wanted[uid] if window in (7, 9) else []
+        released, "spot_speeds", lambda uid, limits, config: wanted[uid] if limits.window in (7, 9) else []
     )
-    assert released.fit(manifest, ReleasedConfig(windows=(5, 7, 9))).window == 7
-    assert released.fit(manifest, ReleasedConfig()).window == 5
+    several = ReleasedConfig(limits=[Limits(window=window) for window in (5, 7, 9)])
+    assert released.fit(manifest, several).limits == Limits(7)
+    assert released.fit(manifest, ReleasedConfig()).limits == Limits(5, 1.0, 8)
+
+
+def test_limits_are_chosen_on_the_other_people(drawn, cache, monkeypatch):
+    manifest = drawn["casme2"]
+    first, second = manifest.uids  # of two people; each would like a window of its own
+    wanted = {first: 7, second: 9}
+    monkeypatch.setattr(released, "score_video", lambda video, config: video.uid)
+    monkeypatch.setattr(
+        released,
+        "spot_speeds",
+        lambda uid, limits, config: manifest.truth(uid) if limits.window == wanted[uid] else [],
+    )
+    several = ReleasedConfig(limits=[Limits(window=window) for window in (5, 7, 9)])
+    assert released.limits_of_others(manifest, several) == {first: Limits(9), second: Limits(7)}

@@ -7,7 +7,7 @@ an S-pattern, there is one filter and not a bank, and no rule for the kind. Per 
 
     v(t)    mean length of the flow vectors in the strongest of six bins of direction, of 60 degrees each     (1)
     y       v, smoothed by a Savitzky-Golay filter of order 3                                                 (2)
-    crests  strict local maxima with 0.8 max y < y, y > 0.3, in squares with max y >= 0.8                     (3)
+    crests  strict local maxima with 0.8 max y < y, y > 0.3 h, in squares with max y >= 0.8 h; h = 1          (3)
 
 and from each crest walks down both sides as long as y falls. What is short enough is marked in the video, all squares
 together; runs of marks with hardly a gap are joined. Each of its faults has a switch (`Faults`), so that one can
@@ -21,7 +21,7 @@ per video that is not public: here one window serves all videos. What it spots h
 in the challenge, a micro-expression lasting at most 0.5 s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ from mespot_lib.features.cache import cached_arrays
 from mespot_lib.features.motion import CropFlow, MotionRecipe, crop_flows, sampling_step
 from mespot_lib.features.regions import REGIONS, region_boxes
 from mespot_lib.interval import Interval
-from mespot_lib.manifest import Manifest, Video
+from mespot_lib.manifest import Manifest, Video, loso_folds
 
 NOSE = 28  # the bridge of the nose: there the head's motion is read
 SQUARES: tuple[int, ...] = (*REGIONS, NOSE)  # landmarks; the nose's own square is searched too
@@ -76,23 +76,33 @@ class Faults:
 FAULTS: tuple[str, ...] = tuple(one.name for one in fields(Faults))
 
 
+class Limits(NamedTuple):
+    """What may be chosen for all videos, by default as uploaded; frames are those of 30 per second.
+
+    window : frames of the filter, odd; by 3 nothing is smoothed. height : h of equation (3)
+    longest : frames of a crest from foot to foot
+    """
+
+    window: int = 5
+    height: float = 1.0
+    longest: int = 8
+
+
 @dataclass(frozen=True)
 class ReleasedConfig:
     """Numbers of the upload; frames are those of 30 per second, speeds are u per 1/30 s.
 
-    windows : lengths of the filter, odd; with several, `fit` chooses one for all videos. Nothing is smoothed by 3
-    least_max : squares that never move so fast are left out; share, least : equation (3)
-    longest : frames of a crest from foot to foot; most_crests : a square with more of them is noise
+    limits : one, or several among which `fit` chooses
+    least_max, share, least : equation (3); most_crests : a square with more of them is noise
     gap : runs whose ends are so many frames apart are joined; ends : frames left out at each end
     """
 
     faults: Faults = field(default_factory=Faults)
     motion: MotionRecipe = field(default_factory=MotionRecipe)
-    windows: Sequence[int] = (5,)
+    limits: Sequence[Limits] = (Limits(),)
     least_max: float = 0.8
     share: float = 0.8
     least: float = 0.3
-    longest: int = 8
     most_crests: int = 30
     gap: int = 2
     ends: int = 100
@@ -128,10 +138,10 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Fitted:
-    """The method with its filter window, frames of 30 per second."""
+    """The method with its limits."""
 
     config: ReleasedConfig
-    window: int
+    limits: Limits
 
     def score(self, video: Video) -> Scores:
         """Return the speeds in the squares of a video."""
@@ -139,24 +149,43 @@ class Fitted:
 
     def spot(self, scores: Scores) -> list[Interval]:
         """Return the spotted intervals."""
-        return spot_speeds(scores, self.window, self.config)
+        return spot_speeds(scores, self.limits, self.config)
 
 
 def fit(train: Manifest, config: ReleasedConfig, seed: int = 0) -> Fitted:
-    """Choose the filter window with the best overall F1 (profile `megc`) on the training videos, of equals the first.
+    """Choose the limits with the best overall F1 (profile `megc`) on the training videos, of equals the first.
 
-    With one window to choose from, as in the default, no video is looked at. Nothing is random.
+    With one to choose from, as in the default, no video is looked at. Nothing is random.
     """
-    if len(config.windows) == 1:
-        return Fitted(config, config.windows[0])
-    scores = {uid: score_video(train.video(uid), config) for uid in train.uids}
+    if len(config.limits) == 1:
+        return Fitted(config, config.limits[0])
+    return Fitted(config, _best(_tried(train, config), train))
+
+
+def limits_of_others(manifest: Manifest, config: ReleasedConfig) -> dict[str, Limits]:
+    """Return for every video the limits that `fit` chooses on the other subjects."""
+    tried = _tried(manifest, config)
+    chosen = {}
+    for fold in loso_folds(manifest):
+        chosen |= dict.fromkeys(fold.test, _best(tried, manifest.only(fold.train)))
+    return chosen
+
+
+def _tried(manifest: Manifest, config: ReleasedConfig) -> dict[Limits, dict[str, list[Interval]]]:
+    scores = {uid: score_video(manifest.video(uid), config) for uid in manifest.uids}
+    return {
+        limits: {uid: spot_speeds(one, limits, config) for uid, one in scores.items()}
+        for limits in config.limits
+    }
+
+
+def _best(tried: Mapping[Limits, Mapping[str, list[Interval]]], train: Manifest) -> Limits:
     truth = {uid: train.truth(uid) for uid in train.uids}
 
-    def f1(window: int) -> float:
-        spotted = {uid: spot_speeds(one, window, config) for uid, one in scores.items()}
-        return metrics.score(truth, spotted).overall.f1
+    def f1(limits: Limits) -> float:
+        return metrics.score(truth, {uid: tried[limits][uid] for uid in truth}).overall.f1
 
-    return Fitted(config, max(config.windows, key=f1))
+    return max(tried, key=f1)
 
 
 def prepare(video: Video, profile: str) -> None:
@@ -232,10 +261,10 @@ def _strongest_bins(vectors: np.ndarray, square: np.ndarray) -> np.ndarray:
 # Intervals
 
 
-def spot_speeds(scores: Scores, window: int, config: ReleasedConfig) -> list[Interval]:
+def spot_speeds(scores: Scores, limits: Limits, config: ReleasedConfig) -> list[Interval]:
     """Return what moves in short humps of speed; the score of an interval is its fastest speed, u per 1/30 s.
 
-    window : of the filter, frames of 30 per second. Of a video no longer than both ends nothing is returned.
+    Of a video no longer than both ends nothing is returned.
     """
     faults = config.faults
     rate = FPS if faults.lengths_in_frames else scores.rate  # by it lengths are counted
@@ -244,8 +273,8 @@ def spot_speeds(scores: Scores, window: int, config: ReleasedConfig) -> list[Int
     inner = speeds[cut : len(speeds) - cut]
     if len(inner) < 2:
         return []
-    smooth = spot.smooth(inner, rate, savgol_s=window / FPS)
-    runs = join(_marked(smooth, rate, config), _samples(config.gap, rate), faults.in_pairs)
+    smooth = spot.smooth(inner, rate, savgol_s=limits.window / FPS)
+    runs = join(_marked(smooth, rate, limits, config), _samples(config.gap, rate), faults.in_pairs)
     fastest = smooth.max(axis=1)
     tops = [first + int(fastest[first : last + 1].argmax()) for first, last in runs]
     frames = scores.frames[cut : len(speeds) - cut]
@@ -258,30 +287,30 @@ def _samples(frames: int, rate: float) -> int:
     return spot.to_frames(frames / FPS, rate)
 
 
-def _marked(smooth: np.ndarray, rate: float, config: ReleasedConfig) -> np.ndarray:
+def _marked(smooth: np.ndarray, rate: float, limits: Limits, config: ReleasedConfig) -> np.ndarray:
     """Return the runs (M, 2) of samples that lie in a crest of any square."""
     marks = np.zeros(len(smooth))
     for curve in smooth.T:
-        spans = crests(curve, rate, config)
+        spans = crests(curve, rate, limits, config)
         if len(spans) <= config.most_crests:
             for first, last in spans:
                 marks[first : last + 1] = 1
     return spot.runs_above(marks, 1)
 
 
-def crests(curve: np.ndarray, rate: float, config: ReleasedConfig) -> np.ndarray:
+def crests(curve: np.ndarray, rate: float, limits: Limits, config: ReleasedConfig) -> np.ndarray:
     """Return from where to where the crests of a smoothed speed curve (n,) go, (P, 2), equation (3)."""
     top = curve.max()
-    if top < config.least_max:
+    if top < config.least_max * limits.height:
         return np.empty((0, 2), dtype=np.int64)
     steps = np.diff(curve)
     peaks = np.flatnonzero((steps[:-1] > 0) & (steps[1:] < 0)) + 1
-    peaks = peaks[curve[peaks] > max(config.share * top, config.least)]
+    peaks = peaks[curve[peaks] > max(config.share * top, config.least * limits.height)]
     if config.faults.top_excluded:
         peaks = peaks[curve[peaks] < top]
     spans = [(peak - _falling(curve[peak::-1]), peak + _falling(curve[peak:])) for peak in peaks]
     spans = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    return spans[spans[:, 1] - spans[:, 0] + 1 <= _samples(config.longest, rate)]
+    return spans[spans[:, 1] - spans[:, 0] + 1 <= _samples(limits.longest, rate)]
 
 
 def _falling(side: np.ndarray) -> int:
