@@ -1,5 +1,7 @@
 """The baseline as uploaded: what each of its faults changes, on fields and curves made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +25,7 @@ from mespot_lib.methods.zhang2020_released import (
     spot_speeds,
     square_speeds,
 )
+from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.write import draw_dataset
 
 SIZE = 128
@@ -261,10 +264,15 @@ def test_faults_are_named_one_by_one():
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
+    """Short videos of two people at 30 per second, and of one at 200."""
     root = tmp_path_factory.mktemp("drawn")
-    for name in ("casme2", "samm_lv"):
-        draw_dataset(f"synthetic_{name}_smoke", root / name, workers=1, progress=False)
-    return {name: read_dataset(name, root / name) for name in ("casme2", "samm_lv")}
+    configs = {
+        "casme2": replace(SyntheticConfig.casme2_smoke(), seconds_per_video=4.0),
+        "samm_lv": replace(SyntheticConfig.samm_lv_smoke(), seconds_per_video=3.5, subjects=1),
+    }
+    for name, config in configs.items():
+        draw_dataset(config, root / name, workers=1, progress=False)
+    return {name: read_dataset(name, root / name) for name in configs}
 
 
 @pytest.fixture
