@@ -267,8 +267,8 @@ def drawn(tmp_path_factory):
     """Short videos of two people at 30 per second, and of one at 200."""
     root = tmp_path_factory.mktemp("drawn")
     configs = {
-        "casme2": replace(SyntheticConfig.casme2_smoke(), seconds_per_video=4.0),
-        "samm_lv": replace(SyntheticConfig.samm_lv_smoke(), seconds_per_video=3.5, subjects=1),
+        "casme2": replace(SyntheticConfig.casme2_smoke(), seconds_per_video=7.0),
+        "samm_lv": replace(SyntheticConfig.samm_lv_smoke(), subjects=1),
     }
     for name, config in configs.items():
         draw_dataset(config, root / name, workers=1, progress=False)
