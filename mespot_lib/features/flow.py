@@ -56,15 +56,21 @@ def dense_flow(first: np.ndarray, second: np.ndarray, method: Method = "dis", **
 def dense_flows(
     first: np.ndarray, second: np.ndarray, method: Method = "dis", **settings
 ) -> Iterator[np.ndarray]:
-    """Yield the `dense_flow` of each of some pairs, stacks (N, H, W) uint8; TV-L1 takes all pairs at once, faster."""
+    """Yield the `dense_flow` of each of some pairs, stacks (N, H, W) uint8.
+
+    TV-L1 takes all pairs at once, which is faster, and on a GPU where there is one.
+    """
     if method != "tvl1":
         for pair in zip(first, second, strict=True):
             yield dense_flow(*pair, method, **settings)
     elif len(first):
+        import torch
+
         from mespot_lib.features.tvl1 import TvL1Config, tvl1_flow
 
         _check_pair(first[0], second[0])
-        yield from tvl1_flow(first, second, TvL1Config(**settings))
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        yield from tvl1_flow(first, second, TvL1Config(**settings), device)
 
 
 def _dis(
