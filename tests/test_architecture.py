@@ -55,7 +55,10 @@ ORDER = (
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 # What not every command needs, or not every machine has, is imported where it is used.
-LAZY = {"av", "torch", "mediapipe", "skimage", "papermill", "openpyxl", "jsonschema", "ipywidgets"}
+LAZY = {
+    *("av", "torch", "mediapipe", "skimage", "papermill", "openpyxl", "jsonschema", "ipywidgets"),
+    "transformers",
+}
 
 
 def noun(path: Path) -> str:
