@@ -256,6 +256,8 @@ def test_a_very_short_video_is_no_error(samples, config):
 def test_faults_are_named_one_by_one():
     assert all(getattr(Faults(), name) for name in FAULTS)
     assert not any(getattr(Faults.none(), name) for name in FAULTS)
+    assert ReleasedConfig.right().faults == Faults.none()
+    assert ReleasedConfig.right().limits[0] == Limits()  # of equals the first is chosen
     one = Faults().without("in_pairs")
     assert [name for name in FAULTS if not getattr(one, name)] == ["in_pairs"]
     with pytest.raises(TypeError):

@@ -11,7 +11,6 @@ import argparse
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
 
 from mespot_lib import metrics
 from mespot_lib.catalogue import load_dataset
@@ -20,12 +19,11 @@ from mespot_lib.interval import Interval
 from mespot_lib.manifest import Manifest
 from mespot_lib.methods import zhang2020
 from mespot_lib.methods import zhang2020_released as released
-from mespot_lib.methods.zhang2020_released import FAULTS, Faults, Limits, ReleasedConfig
+from mespot_lib.methods.zhang2020_released import CHOICE, FAULTS, Faults, Limits, ReleasedConfig
 from mespot_lib.places import repository_root
 
 DATASETS = ("synthetic_casme2", "synthetic_samm_lv")
 WINDOWS = (5, 7, 9, 11, 13, 15, 19, 23, 27, 33, 41, 49)  # frames; public tables per video have 5 to 49
-GRID = [Limits(*one) for one in product((5, 9, 15), (1.0, 0.5, 0.25, 0.12), (8, 20, 30))]
 SLIPS = FAULTS[:4]
 UNITS = ("lengths_in_frames", "heights_per_frame")
 COLUMNS = ("dataset", "variant", "limits", "part", "tp", "fp", "fn", "precision", "recall", "f1")
@@ -62,15 +60,15 @@ def runs(manifest: Manifest, tuned_on: Manifest) -> Iterator[tuple[str, str, Spo
         config = ReleasedConfig(faults=faults)
         yield name, "uploaded", _spotted(manifest, config, dict.fromkeys(manifest.uids, Limits()))
     for name, faults in variants():
-        config = ReleasedConfig(faults=faults, limits=GRID)
+        config = ReleasedConfig(faults=faults, limits=CHOICE)
         yield name, "chosen on other people", _spotted(manifest, config, _others(manifest, config))
     for name, faults in at_another_rate() if manifest is not tuned_on else ():
-        config = ReleasedConfig(faults=faults, limits=GRID)
+        config = ReleasedConfig(faults=faults, limits=CHOICE)
         limits = released.fit(tuned_on, config).limits
         found = _spotted(manifest, config, dict.fromkeys(manifest.uids, limits))
         yield name, f"chosen on {tuned_on.descriptor['dataset']}", found
     for name, faults in (("as uploaded", Faults()), ("all put right", Faults.none())):
-        config = ReleasedConfig(faults=faults, limits=GRID)
+        config = ReleasedConfig(faults=faults, limits=CHOICE)
         for origin, limits in (
             ("uploaded", dict.fromkeys(manifest.uids, Limits())),
             ("chosen on other people", _others(manifest, config)),

@@ -25,12 +25,11 @@ from mespot_lib.methods import zhang2020_released as released
 from mespot_lib.places import repository_root
 from mespot_lib.submit import hand_in
 
-RIGHT = released.ReleasedConfig(faults=released.Faults.none())
 METHODS: dict[str, Fit] = {
     "zhang2020": lambda train: zhang2020.fit(train, zhang2020.ZhangConfig.quick()),
     # the public upload, with its faults and without
     "zhang2020_released": lambda train: released.fit(train, released.ReleasedConfig()),
-    "zhang2020_released_right": lambda train: released.fit(train, RIGHT),
+    "zhang2020_released_right": lambda train: released.fit(train, released.ReleasedConfig.right()),
     "flow_peaks": lambda train: flow_peaks.fit(train, flow_peaks.FlowPeaksConfig.quick()),
     "mdmo_peaks": lambda train: mdmo.fit(train, mdmo.MdmoConfig.peaks()),
     "mdmo": lambda train: mdmo.fit(train, mdmo.MdmoConfig.quick()),

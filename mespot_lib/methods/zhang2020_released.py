@@ -23,6 +23,7 @@ in the challenge, a micro-expression lasting at most 0.5 s.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,9 @@ class Limits(NamedTuple):
     longest: int = 8
 
 
+CHOICE = tuple(Limits(*one) for one in product((5, 9, 15), (1.0, 0.5, 0.25, 0.12), (8, 20, 30)))
+
+
 @dataclass(frozen=True)
 class ReleasedConfig:
     """Numbers of the upload; frames are those of 30 per second, speeds are u per 1/30 s.
@@ -113,6 +117,11 @@ class ReleasedConfig:
         return cls(**changes)
 
     quick = paper
+
+    @classmethod
+    def right(cls) -> "ReleasedConfig":
+        """Return the upload with everything put right and limits to choose from."""
+        return cls(faults=Faults.none(), limits=CHOICE)
 
     def recipe(self, fps: float) -> MotionRecipe:
         """Return how the motion of a video is measured."""
