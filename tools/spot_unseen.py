@@ -20,7 +20,7 @@ from mespot_lib.held_out import Fit
 from mespot_lib.interval import Interval
 from mespot_lib.leaderboard import score_submission, standings
 from mespot_lib.manifest import Manifest
-from mespot_lib.methods import flow_peaks, mdmo, mesnet, stsnet_sw, yap2022_3dcnn, zhang2020
+from mespot_lib.methods import flow_peaks, mdmo, mesnet, stsnet_sw, videomae_flow, yap2022_3dcnn, zhang2020
 from mespot_lib.methods import zhang2020_released as released
 from mespot_lib.places import repository_root
 from mespot_lib.submit import hand_in
@@ -36,6 +36,7 @@ METHODS: dict[str, Fit] = {
     "yap2022_3dcnn": lambda train: yap2022_3dcnn.fit(train, yap2022_3dcnn.Yap3dCnnConfig.quick()),
     "mesnet": lambda train: mesnet.fit(train, mesnet.MesNetConfig.quick()),  # micro-expressions alone
     "stsnet_sw": lambda train: stsnet_sw.fit(train, stsnet_sw.StsNetConfig.quick()),
+    "videomae_flow": lambda train: videomae_flow.fit(train, videomae_flow.VideoMaeConfig.quick()),
 }
 TRAINED_ON = {"samm": "synthetic_samm_lv", "cas": "synthetic_casme2"}
 YEARS = (2022, 2023)
