@@ -641,8 +641,8 @@ def candidates(scores: Scores, config: VideoMaeConfig) -> list[Candidate]:
     fps, curves = scores.curves
     found = []
     for kind, curve in zip(KINDS, curves.T, strict=True):
-        apexes = spot.peaks(curve, fps, _LEVELS[0], prominence=config.prominence)
-        rest = float(np.nanmedian(curve)) if len(apexes) else 0.0
+        rest = float(np.nanmedian(curve)) if np.isfinite(curve).any() else 0.0
+        apexes = spot.peaks(curve, fps, max(_LEVELS[0], rest), prominence=config.prominence)
         for apex, (onset, offset) in zip(
             apexes.tolist(), spot.expand_to_fraction(curve, apexes, 0.5, rest).tolist(), strict=True
         ):
