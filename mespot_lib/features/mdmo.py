@@ -113,7 +113,7 @@ class MdmoMotion(NamedTuple):
 
 
 def main_direction(vectors: np.ndarray, bins: Sequence[float]) -> np.ndarray:
-    """Return the bin of each of the vectors (..., 2) and, as a number, nothing else: (...) int64.
+    """Return the number of the bin that each of the vectors (..., 2) is in, (...) int64.
 
     bins : where they begin, in radians from 0 to 2 pi, rising; a direction on an edge is in the bin that begins there.
 
