@@ -21,7 +21,7 @@ from mespot_lib.methods import i3d_bifpn as ib
 from mespot_lib.methods.i3d_bifpn import Detections, I3dBiFpnConfig
 from mespot_lib.metrics import match
 from mespot_lib.synthetic.write import draw_dataset
-from mespot_lib.train import mean_loss, train
+from mespot_lib.train import Trained, mean_loss, train
 
 CELLS, FPS, LENGTH = 16, 30.0, 300
 
@@ -166,12 +166,12 @@ def test_no_proposal_crosses_the_ends_of_the_video(toy_seen, seed, total, spread
         patch.setattr(
             ib,
             "_said",
-            lambda models, seen, starts, c: (
+            lambda model, seen, starts, c: (
                 rng.dirichlet((1, 1, 1), (len(starts), 310)),
                 rng.normal(0, spread, (len(starts), 310, 2)),
             ),
         )
-        found = ib.score_video((), video, config)
+        found = ib.score_video(None, video, config)
     assert len(found.p)
     assert found.frames.min() >= 0
     assert found.frames.max() <= total - 1
@@ -416,11 +416,37 @@ def test_movements_are_found_on_people_never_seen(toy):
     fold = loso_folds(toy)[0]
     loop = replace(small().train, epochs=24, learning_rate=8e-3)
     fitted = ib.fit(toy.only(fold.train), small(train=loop, streams="flow"), progress=False)
-    assert len(fitted.models) == 2
     assert set(fitted.judged) == set(fold.train)
     spotted = fitted.spot(fitted.score(toy.video(fold.test[0])))
     assert len(match(toy.truth(fold.test[0]), spotted)) >= 3
     assert len(spotted) <= 8
+
+
+def test_who_judges_a_video_has_not_seen_its_person(toy, monkeypatch):
+    learnt, asked = [], []
+    monkeypatch.setattr(ib, "train", lambda model, samples, *rest, **more: Trained(model, (), 0))
+    windows = ib.Windows
+    monkeypatch.setattr(
+        ib, "Windows", lambda manifest, config: learnt.append(manifest.subjects) or windows(manifest, config)
+    )
+    monkeypatch.setattr(
+        ib, "score_video", lambda model, video, config: asked.append((video.subject, len(learnt)))
+    )
+    for parts, groups in ((2, 2), (4, 4), (9, 4)):
+        learnt.clear()
+        asked.clear()
+        assert set(ib.judge(toy, small(parts=parts))) == set(toy.uids)
+        assert len(learnt) == groups
+        assert sorted(person for person, _ in asked) == ["p0", "p1", "p2", "p3"]
+        assert all(person not in learnt[number - 1] for person, number in asked)
+
+
+def test_with_one_subject_the_limits_are_chosen_on_what_was_learnt(toy):
+    one = toy.only(toy.uids[:1])
+    config = small(train=replace(small().train, epochs=1), streams="flow")
+    fitted = ib.fit(one, config, progress=False)
+    again = ib.score_video(fitted.model, one.video(one.uids[0]), config)
+    assert all(np.array_equal(a, b) for a, b in zip(fitted.judged[one.uids[0]], again, strict=True))
 
 
 def test_the_same_seed_gives_the_same_detections(toy):
@@ -434,11 +460,11 @@ def test_the_same_seed_gives_the_same_detections(toy):
 def test_other_frame_rates_give_frames_of_their_own_axis(toy_seen, toy, monkeypatch):
     config = small(floor=0.0, streams="flow", nms=1.0)
     model = ib.untrained(config, 0)
-    slow = ib.score_video([model], toy.video(toy.uids[0]), config)
+    slow = ib.score_video(model, toy.video(toy.uids[0]), config)
     video = replace(toy.video(toy.uids[0]), fps=200.0, last_frame_no=7 * LENGTH)
     flow = toy_seen["p0"][0]
     monkeypatch.setattr(ib, "face_flow", lambda v, recipe: flow._replace(frames=7 * flow.frames))
-    fast = ib.score_video([model], video, config)
+    fast = ib.score_video(model, video, config)
     assert np.array_equal(fast.p, slow.p)
     inside = (slow.frames[:, 0] > 0) & (slow.frames[:, 1] < LENGTH - 1)
     assert np.abs(fast.frames[inside, 0] - 7 * slow.frames[inside, 0]).max() <= 4  # rounded once, not twice
@@ -520,7 +546,9 @@ def test_fitting_cannot_see_the_held_out_subject(smoke, tmp_path, monkeypatch):
     monkeypatch.setenv("MESPOT_CACHE", str(tmp_path / "empty"))
     after = ib.fit(smoke.only(fold.train), config, progress=False)
     assert after.limits == before.limits
-    for mine, theirs in zip(after.models, before.models, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+    weights = zip(after.model.parameters(), before.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+    for uid in fold.train:
+        assert all(np.array_equal(a, b) for a, b in zip(after.judged[uid], before.judged[uid], strict=True))
     with pytest.raises(FrameError, match=poisoned.video_id):
         after.score(poisoned)

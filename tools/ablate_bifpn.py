@@ -55,7 +55,7 @@ def run_fold(dataset: str, fold: str, seed: int) -> None:
 def run_parts(dataset: str, variant: str, seed: int) -> None:
     """Spot each third of the people with a network that has learnt from the others."""
     manifest, config = load_dataset(dataset), VARIANTS[variant](I3dBiFpnConfig.quick(parts=3))
-    found = ib.fit(manifest, config, seed, progress=False).judged
+    found = ib.judge(manifest, config, seed, progress=False)
     limits = {}
     for part in subject_parts(manifest, 3, seed):
         others = {uid: one for uid, one in found.items() if uid not in part}

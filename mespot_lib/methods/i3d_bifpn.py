@@ -68,7 +68,7 @@ class I3dBiFpnConfig:
         second none, between them neither; inside : an expression counts if that share of it is in the window
     alpha, gamma : of the focal loss; box_weight : of the smooth-L1 loss of the ends
     crop : side of random crops as a share; flip : probability; gain : range of a factor on what the streams see
-    parts : groups the training subjects are dealt into; one network per group, trained on the others
+    parts : groups the training subjects are dealt into, to choose the limits; see `judge`
     floor : less probable places are not kept; nms : share of the shorter one that two kept places may have in common
     limits : "f1", one per kind, chosen on the training subjects; "top", the most probable share `top` of the places
     """
@@ -120,9 +120,9 @@ class I3dBiFpnConfig:
     def quick(cls, **changes) -> "I3dBiFpnConfig":
         """Return the same eight times as narrow, on 24 px (grey: 14), with fewer and larger steps; for a CPU."""
         loop = TrainConfig(
-            epochs=8,
+            epochs=6,
             batch_size=4,
-            batches_per_epoch=40,
+            batches_per_epoch=45,
             learning_rate=6e-3,
             schedule="one_cycle",
             weight_decay=1e-3,
@@ -521,11 +521,11 @@ class Detections(NamedTuple):
         ]
 
 
-def score_video(models: Sequence[Spotter], video: Video, config: I3dBiFpnConfig) -> Detections:
-    """Return what some networks find in a video, by the mean of their probabilities and ends."""
+def score_video(model: Spotter, video: Video, config: I3dBiFpnConfig) -> Detections:
+    """Return what a network finds in a video."""
     seen = reel(video, (), config)
     windows = clip_windows(seen.total, config.window, config.window - config.test_stride)
-    said = [_said(models, seen, first, config) for first in _in_turn(windows[:, 0])]
+    said = [_said(model, seen, first, config) for first in _in_turn(windows[:, 0])]
     p, moved = (np.concatenate(column) for column in zip(*said, strict=True))  # (W, A, 3), (W, A, 2)
     anchors = places(config)
     shifted = anchors[None, :, :2] + windows[:, :1, None]
@@ -548,16 +548,13 @@ def _in_turn(starts: np.ndarray) -> Iterable[np.ndarray]:
 
 @torch.inference_mode()
 def _said(
-    models: Sequence[Spotter], seen: Reel, starts: np.ndarray, config: I3dBiFpnConfig
+    model: Spotter, seen: Reel, starts: np.ndarray, config: I3dBiFpnConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities (W, A, 3) and moved ends (W, A, 2) of windows that begin at samples (W,)."""
     drawn = [varied(read_window(seen, int(first), config), config, None) for first in starts]
-    device = next(models[0].parameters()).device
-    clips = [torch.from_numpy(np.stack(same)).to(device) for same in zip(*drawn, strict=True)]
-    said = [model(*clips) for model in models]
-    p = torch.stack([nnf.softmax(logits, dim=-1) for logits, _ in said]).mean(dim=0)
-    ends = torch.stack([ends for _, ends in said]).mean(dim=0)
-    return p.double().cpu().numpy(), ends.double().cpu().numpy()
+    device = next(model.parameters()).device
+    logits, ends = model(*(torch.from_numpy(np.stack(same)).to(device) for same in zip(*drawn, strict=True)))
+    return nnf.softmax(logits, dim=-1).double().cpu().numpy(), ends.double().cpu().numpy()
 
 
 def once(shifted: np.ndarray, windows: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
@@ -651,25 +648,25 @@ def read_detections(path: str | Path) -> tuple[dict[str, Detections], dict[str, 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The networks with what was chosen on the training subjects.
+    """The network with what was chosen on the training subjects.
 
-    trainings : one per part of the training subjects; limits : least probability of an ME and of an MaE
+    training : on all training subjects; limits : least probability of an ME and of an MaE
     judged : what was found in every training video by a network that has not seen its person; limits are chosen on it
     """
 
     config: I3dBiFpnConfig
-    trainings: tuple[Trained, ...]
+    training: Trained
     limits: tuple[float, float]
     judged: dict[str, Detections]
 
     @property
-    def models(self) -> tuple[Spotter, ...]:
-        """Return the networks."""
-        return tuple(training.model for training in self.trainings)
+    def model(self) -> Spotter:
+        """Return the network."""
+        return self.training.model
 
     def score(self, video: Video) -> Detections:
         """Return what is found in a video, of any dataset and frame rate."""
-        return score_video(self.models, video, self.config)
+        return score_video(self.model, video, self.config)
 
     def spot(self, scores: Detections) -> list[Interval]:
         """Return the spotted intervals."""
@@ -688,30 +685,60 @@ def fit(
 ) -> Fitted:
     """Train on the videos of a manifest, which holds the training subjects and nobody else.
 
-    The subjects are dealt into parts. For each part a network is trained on the others, and the part is scored by it,
-    so every training video has scores of a network that has not seen its person: the limits are chosen on those. A new
-    video gets the mean of the networks. All epochs are gone through, as in the paper. With a single subject, or one
-    part, the limits are chosen on what was learnt from.
+    The network learns from all of them. The limits are chosen on what other networks of the same size, that have not
+    seen the person, find in each training video (`judge`). All epochs are gone through, as in the paper. With a single
+    subject, or one part, the limits are chosen on what was learnt from.
 
     folder : of checkpoints, for a training that may be interrupted.
     """
-    parts = subject_parts(train_manifest, min(config.parts, len(train_manifest.subjects)), seed)
-    trainings, judged = [], {}
-    for number, part in enumerate(parts):
-        apart = train_manifest.only(part)
-        others = train_manifest.only(uid for uid in train_manifest.uids if len(parts) == 1 or uid not in part)
-        assert len(parts) == 1 or not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
-        training = train(
-            untrained(config, seed + number),
-            Windows(others, config),
-            loss_of(config),
-            config.train,
-            seed + number,
-            folder=None if folder is None else Path(folder) / f"part-{number}",
-            progress=progress,
-            title=f"network {number + 1} of {len(parts)}",
-        )
-        trainings.append(training)
-        judged |= {uid: score_video((training.model,), apart.video(uid), config) for uid in part}
+    training = _learnt(train_manifest, config, seed, folder, progress, "the network")
+    if min(config.parts, len(train_manifest.subjects)) > 1:
+        judged = judge(train_manifest, config, seed, folder=folder, progress=progress)
+    else:
+        videos = [train_manifest.video(uid) for uid in train_manifest.uids]
+        judged = {video.uid: score_video(training.model, video, config) for video in videos}
     truth = {uid: train_manifest.truth(uid) for uid in judged}
-    return Fitted(config, tuple(trainings), choose_limits(judged, truth, config.nms), judged)
+    return Fitted(config, training, choose_limits(judged, truth, config.nms), judged)
+
+
+def judge(
+    manifest: Manifest,
+    config: I3dBiFpnConfig,
+    seed: int = 0,
+    *,
+    folder: str | Path | None = None,
+    progress: bool | None = None,
+) -> dict[str, Detections]:
+    """Return what is found in each video by a network that has learnt from other people.
+
+    The subjects are dealt into `config.parts` parts, or as many as there are; for each a network is trained on the
+    others.
+    """
+    found, parts = {}, subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed)
+    for number, part in enumerate(parts, start=1):
+        apart, others = manifest.only(part), manifest.only(uid for uid in manifest.uids if uid not in part)
+        assert not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
+        title = f"without part {number} of {len(parts)}"
+        training = _learnt(others, config, seed + number, folder, progress, title)
+        found |= {uid: score_video(training.model, apart.video(uid), config) for uid in part}
+    return found
+
+
+def _learnt(
+    manifest: Manifest,
+    config: I3dBiFpnConfig,
+    seed: int,
+    folder: str | Path | None,
+    progress: bool | None,
+    title: str,
+) -> Trained:
+    return train(
+        untrained(config, seed),
+        Windows(manifest, config),
+        loss_of(config),
+        config.train,
+        seed,
+        folder=None if folder is None else Path(folder) / title.replace(" ", "-"),
+        progress=progress,
+        title=title,
+    )
