@@ -188,7 +188,7 @@ def test_the_frames_of_a_clip_are_changed_alike():
 
 
 def test_pretraining_fills_in_hidden_parts_of_people_never_seen(toy):
-    config = small(pretrain=replace(small().pretrain, epochs=4))
+    config = small(pretrain=replace(small().pretrain, epochs=4), target="pixels")
     trained = vf.pretrain(toy.only(toy.uids[:3]), config, 0, progress=False)
     others = vf.HiddenClips(toy.only(toy.uids[3:]), config, every=4)
     before, after = (
@@ -310,7 +310,7 @@ PLAIN = Refinement(regions=1, low_pass_hz=1000.0, fraction=0.1)
 def test_ends_move_to_where_the_motion_begins_and_ends(given_, fps, step):
     curve = hump(200, 90, 114, 2.0)
     span = Interval(given_[0] * step, given_[1] * step, "MaE", 100 * step, 0.7)
-    found = vf.refined(span, [stretch_of(curve, step)], fps, 200 * step, PLAIN)
+    found = vf.refined(span, [stretch_of(curve, step)], fps, PLAIN)
     assert (found.onset, found.apex, found.offset) == (
         91 * step,
         102 * step,
@@ -323,19 +323,31 @@ def test_the_kind_is_that_of_the_duration():
     short, long = hump(200, 95, 107, 2.0), hump(200, 85, 125, 2.0)
     kinds = [
         vf.refined(
-            Interval(97, 104, kind, 100, 1.0), [stretch_of(curve)], FPS, 200, replace(PLAIN, search_s=far)
+            Interval(97, 104, kind, 100, 1.0), [stretch_of(curve)], FPS, replace(PLAIN, search_s=far)
         ).kind
         for kind, curve, far in (("MaE", short, PLAIN.search_s), ("ME", long, {"ME": 1.0, "MaE": 1.0}))
     ]
     assert kinds == ["ME", "MaE"]
 
 
-def test_a_still_face_or_an_unknown_one_leaves_an_interval_as_it_is():
-    span = Interval(95, 105, "ME", 100, 1.0)
-    still = stretch_of(hump(200, 90, 114, 0.1))
+def test_where_little_moves_the_ends_stay_and_the_score_falls():
+    span = Interval(95, 105, "ME", 100, 0.8)
+    still = vf.refined(span, [stretch_of(hump(200, 92, 108, 0.2))], FPS, PLAIN)
+    assert (still.onset, still.offset, still.kind) == (95, 105, "ME")
+    assert still.score == pytest.approx(0.16, rel=0.05)
+    half = vf.refined(span, [stretch_of(hump(200, 92, 108, 0.5))], FPS, PLAIN)
+    assert half.score == pytest.approx(0.4, rel=0.05)
+    assert half.onset < 95
+    assert (
+        vf.refined(span, [stretch_of(hump(200, 92, 108, 0.5))], FPS, replace(PLAIN, full_u=0.0)).score == 0.8
+    )
+
+
+def test_where_the_flow_is_not_known_an_interval_stays_as_it_is():
+    span = Interval(95, 105, "ME", 100, 0.8)
     elsewhere = stretch_of(hump(50, 10, 30, 2.0), first=150)
-    for stretches in ([still], [elsewhere], []):
-        assert vf.refined(span, stretches, FPS, 200, PLAIN) == span
+    for stretches in ([elsewhere], []):
+        assert vf.refined(span, stretches, FPS, PLAIN) == span
 
 
 @given(
@@ -348,7 +360,7 @@ def test_no_end_leaves_the_video_or_goes_too_far(onset, length, kind, seed):
     offset = min(onset + length, 99)
     curve = np.random.default_rng(seed).normal(0, 1, 100).cumsum()
     span = Interval(onset, offset, kind, onset, 1.0)
-    found = vf.refined(span, [stretch_of(curve)], FPS, 100, Refinement())
+    found = vf.refined(span, [stretch_of(curve)], FPS, Refinement())
     margin = Refinement().search_s[kind] * FPS
     assert 0 <= found.onset <= found.apex <= found.offset <= 99
     assert found.onset >= onset - margin

@@ -1,7 +1,7 @@
 """VideoMAE and optical flow, after the winner of MEGC2023 (Xu et al., ACM MM 2023; Section 5 of the challenge paper).
 
     face crops -> clips of two lengths, for ME and for MaE -> a VideoMAE encoder each -> probability in their middle
-    -> peaks -> ends where the flow of the face begins and ends -> thresholds -> intervals of both kinds, fused
+    -> peaks -> the flow shows where each begins and ends, and how large it is -> thresholds -> both kinds, fused
 
 The encoder first learns without labels: patches are hidden in tubes through all frames of a clip, and it fills them in
 from the few that are left. Then it learns from labels, once for short clips (ME) and once for long ones (MaE). The code
@@ -41,7 +41,7 @@ _GREY_MEAN, _GREY_SPREAD = 0.449, 0.226  # of ImageNet, mean of its three channe
 _DIFFERENCE_SPREAD = 4.0  # grey levels, about the standard deviation over all pixels
 _BATCH = 128  # clips scored at a time
 _OVERLAP = 0.2  # intervals that share more than this of the shorter one are one expression
-_LEVELS = tuple(np.linspace(0.1, 0.95, 18).round(2).tolist())  # tried as thresholds
+_LEVELS = tuple(np.geomspace(0.05, 0.95, 12).round(3).tolist())  # tried as thresholds
 
 
 class VideoMaeError(ValueError):
@@ -56,15 +56,18 @@ class Refinement:
     search_s : how far before and after an interval its ends may move, by kind
     low_pass_hz : cut-off of the curve; regions : the mean of so many, the strongest, is the curve
     fraction : an end lies where the curve has fallen to this share of its height
-    least_u : a face that moves less leaves the interval as it is
+    least_u : where the face moves less, ends stay where they are
+    full_u : a movement of this size leaves the probability as it is, a smaller one lowers it in proportion; 0 lets
+        every movement count alike
     """
 
     motion: ReferenceRecipe = field(default_factory=ReferenceRecipe)
     search_s: Mapping[str, float] = field(default_factory=lambda: {"ME": 0.2, "MaE": 1.0})
     low_pass_hz: float = 5.0
     regions: int = 3
-    fraction: float = 0.15
+    fraction: float = 0.2
     least_u: float = 0.3
+    full_u: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class VideoMaeConfig:
     patch, tubelet : px, and pictures, of what becomes one token
     width, layers, heads : of the encoder; decoder_width, decoder_layers : of the decoder, for pre-training alone
     mask : share of hidden patches; target : what is filled in, "pixels", or each patch with mean 0 and deviation 1
-    shares : of neutral, ME and MaE clips in an epoch
+    shares : of neutral clips, those of the other kind and those of the own kind in an epoch
     flip, gain, shift_px : augmentation: probability, log standard deviation of the contrast, largest shift
     parts : groups the training subjects are dealt into; networks of each learn from the others and are judged on it
     score_hz : clips scored per second, at most
@@ -108,7 +111,7 @@ class VideoMaeConfig:
     decoder_layers: int = 4
     mask: float = 0.9
     target: Literal["pixels", "normalised"] = "normalised"
-    shares: tuple[float, float, float] = (0.4, 0.3, 0.3)
+    shares: tuple[float, float, float] = (0.45, 0.15, 0.4)
     flip: float = 0.5
     gain: float = 0.3
     shift_px: int = 2
@@ -138,17 +141,18 @@ class VideoMaeConfig:
     def quick(cls, **changes) -> "VideoMaeConfig":
         """Return a small form for a CPU: 8 frames of 48 px, 36 tokens, 2 layers."""
         pretrain = TrainConfig(
-            epochs=4,
+            epochs=3,
             batch_size=64,
-            batches_per_epoch=50,
-            learning_rate=2e-3,
+            batches_per_epoch=40,
+            learning_rate=3e-3,
             schedule="one_cycle",
             weight_decay=0.05,
-            clip_norm=1.0,
         )
-        loop = replace(pretrain, epochs=4, batch_size=32, batches_per_epoch=60)
+        loop = replace(
+            pretrain, epochs=4, batch_size=32, batches_per_epoch=50, learning_rate=2e-3, clip_norm=1.0
+        )
         sizes = {"frames": 8, "patch": 16, "width": 48, "layers": 2, "heads": 3, "score_hz": 10.0}
-        decoder = {"decoder_width": 48, "decoder_layers": 1, "mask": 0.75, "target": "pixels"}
+        decoder = {"decoder_width": 48, "decoder_layers": 1, "mask": 0.75}
         return replace(cls(CropRecipe(), pretrain, loop, **sizes, **decoder), **changes)
 
     @property
@@ -371,8 +375,8 @@ class Clips:
         return len(self.centre)
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return as many clips as there are, with the configured shares of neutral, ME and MaE."""
-        group = np.where(self.expressive[:, 0], 1, np.where(self.expressive[:, 1], 2, 0))
+        """Return as many clips as there are, with the configured shares of neutral, other and own kind."""
+        group = np.where(self.labels > 0, 2, self.expressive.any(axis=1))
         present = np.bincount(group, minlength=1 + len(KINDS))
         chance = (np.array(self.config.shares) / np.maximum(present, 1))[group]
         return rng.choice(len(self), size=len(self), p=chance / chance.sum())
@@ -582,55 +586,58 @@ def motion_curve(stretch: Stretch, first: int, last: int, rate: float, config: R
     return np.einsum("nrd,rd->nr", moved[:, strongest], direction).mean(axis=1)
 
 
-def ends_of(curve: np.ndarray, first: int, last: int, config: Refinement) -> tuple[int, int, int] | None:
-    """Return onset, apex and offset on a curve (n,) whose highest point between first and last is the apex.
+class Movement(NamedTuple):
+    """Where a movement begins, is largest and ends, samples, and how high it stands out, u."""
 
-    On each side the ends lie where the curve has fallen to a share of its height above the lowest point of this side.
-    None if it rises by less than `least_u`.
+    onset: int
+    apex: int
+    offset: int
+    height: float
 
-    >>> ends_of(np.array([0, 0, 0, 1.0, 2, 1, 0, 0]), 3, 6, Refinement(fraction=0.4))
-    (3, 4, 5)
+
+def movement(curve: np.ndarray, first: int, last: int, fraction: float) -> Movement:
+    """Return the movement on a curve (n,) that is largest between samples first and last.
+
+    On each side it ends where the curve has fallen to a share of its height above the lowest point of this side. The
+    height is that above the higher of both.
+
+    >>> movement(np.array([0, 0, 0, 1.0, 2, 1, 0, 0]), 3, 6, 0.4)
+    Movement(onset=3, apex=4, offset=5, height=2.0)
     """
     apex = first + int(curve[first : last + 1].argmax())
-    if curve[apex] - max(curve[: apex + 1].min(), curve[apex:].min()) < config.least_u:
-        return None
-    sides = curve[: apex + 1], curve[apex:]
-    spans = [
-        spot.expand_to_fraction(side, np.array([place]), config.fraction, float(side.min()))[0]
-        for side, place in zip(sides, (apex, 0), strict=True)
-    ]
-    return int(spans[0][0]), apex, apex + int(spans[1][1])
+    left, right = curve[: apex + 1], curve[apex:]
+    (before,) = spot.expand_to_fraction(left, np.array([apex]), fraction, float(left.min()))
+    (after,) = spot.expand_to_fraction(right, np.array([0]), fraction, float(right.min()))
+    height = float(curve[apex] - max(left.min(), right.min()))
+    return Movement(int(before[0]), apex, apex + int(after[1]), height)
 
 
-def refined(
-    span: Interval, stretches: Sequence[Stretch], fps: float, length: int, config: Refinement
-) -> Interval:
+def refined(span: Interval, stretches: Sequence[Stretch], fps: float, config: Refinement) -> Interval:
     """Return an interval with the ends of the movement that the flow shows in it, and of the kind that it then lasts.
 
-    It is returned as it is where the flow is not known or the face hardly moves. No end moves further than `search_s`
-    or leaves the video.
+    Its score is lowered where little moves. It is returned as it is where the flow is not known. No end moves further
+    than `search_s`.
     """
     margin = config.search_s[span.kind] * fps
     for stretch in stretches:
-        inside = np.flatnonzero(
-            (stretch.frames >= span.onset - margin) & (stretch.frames <= span.offset + margin)
-        )
-        own = np.flatnonzero((stretch.frames >= span.onset) & (stretch.frames <= span.offset))
-        if len(own) < 2 or len(inside) < 4:
+        near = (stretch.frames >= span.onset - margin) & (stretch.frames <= span.offset + margin)
+        part = Stretch(*(values[near] for values in stretch))
+        own = np.flatnonzero((part.frames >= span.onset) & (part.frames <= span.offset))
+        if len(own) < 2 or len(part.frames) < 4:
             continue
         rate = fps / (stretch.frames[1] - stretch.frames[0])
-        part = Stretch(*(values[inside] for values in stretch))
-        first, last = own[0] - inside[0], own[-1] - inside[0]
-        found = ends_of(motion_curve(part, first, last, rate, config), first, last, config)
-        if found is None:
-            continue
-        onset, apex, offset = (int(np.clip(part.frames[place], 0, length - 1)) for place in found)
-        return spot.type_by_duration(np.array([[onset, offset]]), fps, [apex], [span.score])[0]
+        found = movement(motion_curve(part, own[0], own[-1], rate, config), own[0], own[-1], config.fraction)
+        weight = min(1.0, found.height / config.full_u) if config.full_u else 1.0
+        weighted = replace(span, score=span.score * weight)
+        if found.height < config.least_u:
+            return weighted
+        onset, apex, offset = (int(part.frames[place]) for place in found[:3])
+        return spot.type_by_duration(np.array([[onset, offset]]), fps, [apex], [weighted.score])[0]
     return span
 
 
 class Candidate(NamedTuple):
-    """A peak of the curve of one network, its probability as score, and which network that is."""
+    """A peak of the curve of one network, its probability and movement as score, and which network that is."""
 
     span: Interval
     network: str
@@ -648,7 +655,7 @@ def candidates(scores: Scores, config: VideoMaeConfig) -> list[Candidate]:
         ):
             span = Interval(onset, offset, kind, apex, float(curve[apex]))
             if config.refine is not None:
-                span = refined(span, scores.stretches, fps, len(curve), config.refine)
+                span = refined(span, scores.stretches, fps, config.refine)
             if span.offset - span.onset >= config.shortest_s * fps:
                 found.append(Candidate(span, kind))
     return found
