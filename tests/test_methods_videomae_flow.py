@@ -141,6 +141,21 @@ def test_what_is_hidden_is_not_seen():
     assert torch.equal(model(clips, hidden), model(vf.clips_from(other, config), hidden))
 
 
+@pytest.mark.parametrize("target", ["pixels", "normalised"])
+def test_only_hidden_places_are_filled_in(target):
+    config = small(target=target)
+    clips = torch.randn(2, config.frames, SIDE, SIDE)
+    hidden = torch.from_numpy(vf.tubes(2, config, np.random.default_rng(3)))
+    truth = vf.targets_of(clips, hidden, config)
+    filled = vf.filled_in(lambda clips, hidden: truth, clips, hidden, config)
+    assert torch.allclose(filled, clips, atol=1e-5)
+    nothing = vf.patches_of(vf.filled_in(lambda clips, hidden: 0 * truth, clips, hidden, config), config)
+    patches = vf.patches_of(clips, config)
+    assert torch.equal(nothing[~hidden], patches[~hidden])
+    mean = 0.0 if target == "pixels" else patches[hidden].mean(dim=-1, keepdim=True)
+    assert torch.allclose(nothing[hidden], mean + 0 * nothing[hidden], atol=1e-5)
+
+
 # --- clips ----------------------------------------------------------------------------------------------------------
 
 

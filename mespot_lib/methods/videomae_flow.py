@@ -442,10 +442,28 @@ def clips_from(patches: Tensor, config: VideoMaeConfig) -> Tensor:
 def targets_of(clips: Tensor, hidden: Tensor, config: VideoMaeConfig) -> Tensor:
     """Return what is to be filled in (B, M, tubelet patch^2) of clips (B, F, S, S); hidden (B, tokens) bool."""
     patches = patches_of(clips, config)
-    if config.target == "normalised":
-        spread = patches.std(dim=-1, keepdim=True)
-        patches = (patches - patches.mean(dim=-1, keepdim=True)) / (spread + 1e-6)
-    return patches[hidden].reshape(len(clips), -1, patches.shape[-1])
+    mean, spread = _norm(patches, config)
+    return ((patches - mean) / spread)[hidden].reshape(len(clips), -1, patches.shape[-1])
+
+
+def _norm(patches: Tensor, config: VideoMaeConfig) -> tuple[Tensor, Tensor]:
+    """Return the mean and the deviation (B, tokens, 1) that patches are freed of."""
+    if config.target == "pixels":
+        return torch.zeros_like(patches[..., :1]), torch.ones_like(patches[..., :1])
+    return patches.mean(dim=-1, keepdim=True), patches.std(dim=-1, keepdim=True) + 1e-6
+
+
+@torch.inference_mode()
+def filled_in(model: Reconstruction, clips: Tensor, hidden: Tensor, config: VideoMaeConfig) -> Tensor:
+    """Return clips (B, F, S, S) with what the network puts in hidden places; hidden (B, tokens) bool.
+
+    To be looked at: where the network gives patches of mean 0 and deviation 1, the true ones are put back.
+    """
+    patches = patches_of(clips, config)
+    mean, spread = _norm(patches, config)
+    filled = model(clips, hidden)
+    patches[hidden] = (filled * spread[hidden].view(*filled.shape[:2], 1)).flatten(0, 1) + mean[hidden]
+    return clips_from(patches, config)
 
 
 class HiddenClips:
