@@ -82,7 +82,7 @@ class VideoMaeConfig:
     rest_s : window of the running median that is the face at rest
     frames, spans_s : pictures of a clip, and the time from the first to the last, by kind
     patch, tubelet : px, and pictures, of what becomes one token
-    width, layers, heads : of the encoder; decoder_width, decoder_layers : of the decoder, for pre-training alone
+    width, layers, heads : of the encoder; decoder_... : of the decoder, for pre-training alone
     mask : share of hidden patches; target : what is filled in, "pixels", or each patch with mean 0 and deviation 1
     shares : of neutral clips, those of the other kind and those of the own kind in an epoch
     flip, gain, shift_px : augmentation: probability, log standard deviation of the contrast, largest shift
@@ -109,6 +109,7 @@ class VideoMaeConfig:
     heads: int = 12
     decoder_width: int = 384
     decoder_layers: int = 4
+    decoder_heads: int = 6
     mask: float = 0.9
     target: Literal["pixels", "normalised"] = "normalised"
     shares: tuple[float, float, float] = (0.45, 0.15, 0.4)
@@ -152,7 +153,7 @@ class VideoMaeConfig:
             pretrain, epochs=4, batch_size=32, batches_per_epoch=50, learning_rate=2e-3, clip_norm=1.0
         )
         sizes = {"frames": 8, "patch": 16, "width": 48, "layers": 2, "heads": 3, "score_hz": 10.0}
-        decoder = {"decoder_width": 48, "decoder_layers": 1, "mask": 0.75}
+        decoder = {"decoder_width": 48, "decoder_layers": 1, "decoder_heads": 3, "mask": 0.75}
         return replace(cls(CropRecipe(), pretrain, loop, **sizes, **decoder), **changes)
 
     @property
@@ -195,8 +196,9 @@ def _library_config(config: VideoMaeConfig) -> Any:
             f"crops of {config.crops.size} px in patches of {config.patch}, clips of {config.frames} frames in "
             f"tubelets of {config.tubelet}: that leaves a remainder"
         )
-    if config.width % config.heads:
-        raise VideoMaeError(f"width {config.width} cannot be shared by {config.heads} heads")
+    for width, heads in ((config.width, config.heads), (config.decoder_width, config.decoder_heads)):
+        if width % heads:
+            raise VideoMaeError(f"a width of {width} cannot be shared by {heads} heads")
     return library().VideoMAEConfig(
         image_size=config.crops.size,
         patch_size=config.patch,
@@ -210,7 +212,7 @@ def _library_config(config: VideoMaeConfig) -> Any:
         initializer_range=0.02 * (768 / config.width) ** 0.5,  # sums over fewer channels: larger weights
         decoder_hidden_size=config.decoder_width,
         decoder_num_hidden_layers=config.decoder_layers,
-        decoder_num_attention_heads=max(1, config.decoder_width // 16) if config.width < 256 else 6,
+        decoder_num_attention_heads=config.decoder_heads,
         decoder_intermediate_size=4 * config.decoder_width,
         num_labels=2,
     )
@@ -573,7 +575,7 @@ def clip_chances(
     for rows in np.split(np.arange(len(centres)), range(_BATCH, len(centres), _BATCH)):
         clips = torch.from_numpy(clips_of(source, centres[rows], span_s, config)).to(device)
         each = [model.to(device).eval()(clips) for model in models]
-        logits[rows] = torch.stack(each).mean(dim=0).double().cpu().numpy()
+        logits[rows] = torch.stack(each).mean(dim=0).cpu().numpy()
     return softmax(logits, axis=1)[:, 1]
 
 
