@@ -4,7 +4,7 @@
     .venv/bin/python tools/ablate_videomae.py parts              # with and without pre-training
     .venv/bin/python tools/ablate_videomae.py write              # the file, of what there is
 
-    build/videomae_flow/*.json                           of one fold or variant, so that a run can be taken up again
+    build/videomae_flow/                                 folds and variants, so that a run can be taken up again
     reports/reference/videomae_flow_ablations.csv        spotted intervals counted, and errors in hidden parts
 
 Folds hold out one person each. Pre-training is judged more cheaply: the people are dealt into three parts, and each is
@@ -33,6 +33,7 @@ from mespot_lib.train import mean_loss, subject_parts
 
 DATASETS = ("synthetic_casme2", "synthetic_samm_lv")
 STORE = repository_root() / "build" / "videomae_flow"
+CHECKPOINTS = STORE / "checkpoints"
 SCORES = ("part", "tp", "fp", "fn", "precision", "recall", "f1", "low", "high", "chance", "chance_high")
 LOSSES = ("loss_before", "loss_after", "loss_nothing_moves")
 COLUMNS = ("dataset", "seed", "protocol", "network", "flow", *SCORES, *LOSSES)
@@ -58,7 +59,8 @@ def of_fold(dataset: str, fold: str, seed: int) -> tuple[Spotted, dict[str, floa
     manifest, config = load_dataset(dataset), VideoMaeConfig.quick()
     (held_out,) = [one for one in loso_folds(manifest) if one.name == fold]
     learnt = manifest.only(held_out.train)
-    fitted = vf.fit(learnt, config, seed, progress=False)
+    folder = CHECKPOINTS / f"folds {dataset} {fold} {seed}"
+    fitted = vf.fit(learnt, config, seed, folder=folder, progress=False)
     scores = {uid: fitted.score(manifest.video(uid)) for uid in held_out.test}
     return {way: spotted(scores, fitted.judged, learnt, ends(config)) for way, ends in ENDS.items()}, {}
 
@@ -66,7 +68,8 @@ def of_fold(dataset: str, fold: str, seed: int) -> tuple[Spotted, dict[str, floa
 def of_parts(dataset: str, variant: str, seed: int) -> tuple[Spotted, dict[str, float]]:
     """Spot each third of the people with networks that have learnt from the others; fill in their hidden parts, too."""
     manifest, config = load_dataset(dataset), VARIANTS[variant](VideoMaeConfig.quick(parts=PARTS))
-    fitted = vf.fit(manifest, config, seed, progress=False)
+    folder = CHECKPOINTS / f"parts {dataset} {variant} {seed}"
+    fitted = vf.fit(manifest, config, seed, folder=folder, progress=False)
     dealt = subject_parts(manifest, PARTS, seed)
     found: dict[str, dict] = {way: {} for way in ENDS}
     for part in dealt:
