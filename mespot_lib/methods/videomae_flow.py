@@ -144,7 +144,7 @@ class VideoMaeConfig:
         pretrain = TrainConfig(
             epochs=3,
             batch_size=64,
-            batches_per_epoch=40,
+            batches_per_epoch=60,
             learning_rate=3e-3,
             schedule="one_cycle",
             weight_decay=0.05,
