@@ -39,6 +39,7 @@ def small(**changes) -> I3dBiFpnConfig:
         "hidden": 8,
         "crop": 14 / 16,
         "parts": 2,
+        "judged": 2,
     }
     return replace(quick, **(sizes | changes))
 
@@ -432,13 +433,16 @@ def test_who_judges_a_video_has_not_seen_its_person(toy, monkeypatch):
     monkeypatch.setattr(
         ib, "score_video", lambda model, video, config: asked.append((video.subject, len(learnt)))
     )
-    for parts, groups in ((2, 2), (4, 4), (9, 4)):
+    for parts, judged, groups in ((2, 2, 2), (4, 4, 4), (9, 9, 4)):
         learnt.clear()
         asked.clear()
-        assert set(ib.judge(toy, small(parts=parts))) == set(toy.uids)
+        assert set(ib.judge(toy, small(parts=parts, judged=judged))) == set(toy.uids)
         assert len(learnt) == groups
         assert sorted(person for person, _ in asked) == ["p0", "p1", "p2", "p3"]
         assert all(person not in learnt[number - 1] for person, number in asked)
+    learnt.clear()
+    assert len(ib.judge(toy, small(judged=1))) == 2
+    assert len(learnt) == 1
 
 
 def test_with_one_subject_the_limits_are_chosen_on_what_was_learnt(toy):

@@ -54,7 +54,7 @@ def run_fold(dataset: str, fold: str, seed: int) -> None:
 
 def run_parts(dataset: str, variant: str, seed: int) -> None:
     """Spot each third of the people with a network that has learnt from the others."""
-    manifest, config = load_dataset(dataset), VARIANTS[variant](I3dBiFpnConfig.quick(parts=3))
+    manifest, config = load_dataset(dataset), VARIANTS[variant](I3dBiFpnConfig.quick(parts=3, judged=3))
     found = ib.judge(manifest, config, seed, progress=False)
     limits = {}
     for part in subject_parts(manifest, 3, seed):

@@ -68,7 +68,8 @@ class I3dBiFpnConfig:
         second none, between them neither; inside : an expression counts if that share of it is in the window
     alpha, gamma : of the focal loss; box_weight : of the smooth-L1 loss of the ends
     crop : side of random crops as a share; flip : probability; gain : range of a factor on what the streams see
-    parts : groups the training subjects are dealt into, to choose the limits; see `judge`
+    parts, judged : groups the training subjects are dealt into, and how many of these the limits are chosen on; see
+        `judge`. Each costs a training
     floor : less probable places are not kept; nms : share of the shorter one that two kept places may have in common
     limits : "f1", one per kind, chosen on the training subjects; "top", the most probable share `top` of the places
     """
@@ -103,7 +104,8 @@ class I3dBiFpnConfig:
     crop: float = 0.875
     flip: float = 0.5
     gain: tuple[float, float] = (1.0, 1.0)
-    parts: int = 2
+    parts: int = 3
+    judged: int = 3
     floor: float = 0.05
     nms: float = 0.2
     limits: Literal["f1", "top"] = "f1"
@@ -120,9 +122,9 @@ class I3dBiFpnConfig:
     def quick(cls, **changes) -> "I3dBiFpnConfig":
         """Return the same eight times as narrow, on 24 px (grey: 14), with fewer and larger steps; for a CPU."""
         loop = TrainConfig(
-            epochs=6,
+            epochs=8,
             batch_size=4,
-            batches_per_epoch=45,
+            batches_per_epoch=50,
             learning_rate=6e-3,
             schedule="one_cycle",
             weight_decay=1e-3,
@@ -139,6 +141,8 @@ class I3dBiFpnConfig:
             hidden=32,
             dropout=0.1,
             test_stride=32,
+            parts=2,
+            judged=1,
             quiet=0.2,
             alpha=0.5,
             crop=6 / 7,
@@ -651,7 +655,7 @@ class Fitted:
     """The network with what was chosen on the training subjects.
 
     training : on all training subjects; limits : least probability of an ME and of an MaE
-    judged : what was found in every training video by a network that has not seen its person; limits are chosen on it
+    judged : what was found in training videos by networks that have not seen the person; limits are chosen on it
     """
 
     config: I3dBiFpnConfig
@@ -685,9 +689,9 @@ def fit(
 ) -> Fitted:
     """Train on the videos of a manifest, which holds the training subjects and nobody else.
 
-    The network learns from all of them. The limits are chosen on what other networks of the same size, that have not
-    seen the person, find in each training video (`judge`). All epochs are gone through, as in the paper. With a single
-    subject, or one part, the limits are chosen on what was learnt from.
+    The network learns from all of them. The limits are chosen on what others of the same size find in videos of people
+    they have not seen (`judge`). All epochs are gone through, as in the paper. With a single subject, or one part, the
+    limits are chosen on what was learnt from.
 
     folder : of checkpoints, for a training that may be interrupted.
     """
@@ -709,13 +713,13 @@ def judge(
     folder: str | Path | None = None,
     progress: bool | None = None,
 ) -> dict[str, Detections]:
-    """Return what is found in each video by a network that has learnt from other people.
+    """Return what is found in videos by networks that have learnt from other people.
 
-    The subjects are dealt into `config.parts` parts, or as many as there are; for each a network is trained on the
-    others.
+    The subjects are dealt into `config.parts` parts, or as many as there are; for each of the first `config.judged` a
+    network is trained on the others.
     """
     found, parts = {}, subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed)
-    for number, part in enumerate(parts, start=1):
+    for number, part in enumerate(parts[: config.judged], start=1):
         apart, others = manifest.only(part), manifest.only(uid for uid in manifest.uids if uid not in part)
         assert not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
         title = f"without part {number} of {len(parts)}"
