@@ -98,7 +98,8 @@ class MdmoConfig:
     weights : of apex, ends and action in the loss; macro : of MaE, where ME have 1
     flip, gain, stretch, noise_u : augmentation: probability of mirroring, log standard deviation of strength and of
         speed, and standard deviation of what is added to the input
-    parts : groups the training subjects are dealt into; one network per group, trained on the others
+    parts : groups the training subjects are dealt into; limits are chosen on what networks say that have learnt from
+        the other groups
     apex : least probability of an apex; sides_s : where onset and offset are looked for around it, per kind
     lengths_s : shortest and longest of each kind
     """
@@ -440,7 +441,7 @@ class Segments:
         apart = 0.0 if rng is None else rng.uniform(-0.4, 0.4) * config.segment
         first = middle + (apart - config.segment / 2) * speed
         first = np.clip(first, 0, max(0, len(seen) - config.segment * speed))
-        first = first if config.stretch and rng is not None else np.floor(first)
+        first = np.floor(first) if speed == 1 else first
         around = reach(config)
         motion = _read(seen, first + speed * np.arange(-around, config.segment + around))
         if rng is not None:
@@ -471,21 +472,20 @@ def varied(motion: np.ndarray, config: MdmoConfig, rng: np.random.Generator) -> 
 # The learned head: scoring
 
 
-def probabilities(models: Sequence[ProposalNet], seen: np.ndarray, config: MdmoConfig) -> np.ndarray:
-    """Return what the networks say of all samples of a video, their mean: (N, 8) float64 in 0..1.
+def probabilities(model: ProposalNet, seen: np.ndarray, config: MdmoConfig) -> np.ndarray:
+    """Return what a network says of all samples of a video: (N, 8) float64 in 0..1.
 
     seen : (N, R, 2) of `network_input`. Segments follow each other; each sees some samples of its neighbours, so
     cutting changes nothing, and beyond the ends of the video nothing moves.
     """
-    device = next(models[0].parameters()).device
+    device = next(model.parameters()).device
     parts = []
     with torch.inference_mode():
         for first in range(0, len(seen), config.segment):
             stop = min(first + config.segment, len(seen))
             motion = bent(_read(seen, np.arange(first - reach(config), stop + reach(config))), config)
-            given = torch.from_numpy(motion)[None].to(device)
-            each = [model(given)[0].sigmoid() for model in models]
-            parts.append(torch.stack(each).mean(dim=0).T.double().cpu().numpy())
+            said = model(torch.from_numpy(motion)[None].to(device))[0].sigmoid()
+            parts.append(said.T.double().cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -516,15 +516,15 @@ def learned_proposals(
     return spot.nms(found, config.overlap, over="shorter")
 
 
-def score_video(models: Sequence[ProposalNet], video: Video, config: MdmoConfig) -> Scores:
-    """Return the curves and proposals of a video; without networks those of the training-free head."""
+def score_video(model: ProposalNet | None, video: Video, config: MdmoConfig) -> Scores:
+    """Return the curves and proposals of a video; without a network those of the training-free head."""
     motion = mdmo_motion(video, config.motion)
     if config.head == "peaks":
         curves = area_curves(motion, video.fps, config)
         return Scores(
             video.fps, motion.frames, curves, peak_proposals(curves, motion.frames, video.fps, config)
         )
-    curves = probabilities(models, network_input(motion, video.fps, config), config)
+    curves = probabilities(model, network_input(motion, video.fps, config), config)
     found = learned_proposals(curves, motion.frames, video.fps, video.length, config)
     return Scores(video.fps, motion.frames, curves, found)
 
@@ -569,23 +569,25 @@ def choose_limits(
 class Fitted:
     """The method with what was learnt and chosen on the training subjects.
 
-    trainings : one per part, none for the training-free head; limits : per kind, of the score of a proposal
+    training : of the network that learnt from all, None for the training-free head; trainings : one per part
+    limits : per kind, of the score of a proposal
     judged : scores of the training videos by a network that has not seen their person; limits are chosen on them
     """
 
     config: MdmoConfig
+    training: Trained | None
     trainings: tuple[Trained, ...]
     limits: dict[str, float]
     judged: dict[str, Scores]
 
     @property
-    def models(self) -> tuple[ProposalNet, ...]:
-        """Return the networks."""
-        return tuple(training.model for training in self.trainings)
+    def model(self) -> ProposalNet | None:
+        """Return the network, if there is one."""
+        return None if self.training is None else self.training.model
 
     def score(self, video: Video) -> Scores:
         """Return the curves and proposals of a video, of any dataset and frame rate."""
-        return score_video(self.models, video, self.config)
+        return score_video(self.model, video, self.config)
 
     def spot(self, scores: Scores) -> list[Interval]:
         """Return the spotted intervals."""
@@ -603,31 +605,34 @@ def fit(
     """Fit on the videos of a manifest, which holds the training subjects and nobody else.
 
     The training-free head has nothing but its limits. Of the learned one a network is trained for each part of the
-    subjects, on the others; the part chooses its epoch, and is scored by it, and the limits are chosen on those scores.
-    A new video gets the mean of the networks.
+    subjects, on the others; it scores the part, and the limits are chosen on those scores. A new video is scored by one
+    more network, which learns from all. Each takes all its epochs: none is chosen.
 
     folder : of checkpoints, for a training that may be interrupted.
     """
-    trainings, judged = [], {}
+    truth = {uid: train_manifest.truth(uid) for uid in train_manifest.uids}
     if config.head == "peaks":
-        judged = {uid: score_video((), train_manifest.video(uid), config) for uid in train_manifest.uids}
-    else:
-        for number, (learnt, apart) in enumerate(_splits(train_manifest, config, seed)):
-            training = train(
-                untrained(config, seed + number),
-                Segments(learnt, config),
-                loss_of(config),
-                config.train,
-                seed + number,
-                validation=Segments(apart, config),
-                folder=None if folder is None else Path(folder) / f"part-{number}",
-                progress=progress,
-                title=f"network {number + 1} of {config.parts}",
-            )
-            trainings.append(training)
-            judged |= {uid: score_video((training.model,), apart.video(uid), config) for uid in apart.uids}
-    truth = {uid: train_manifest.truth(uid) for uid in judged}
-    return Fitted(config, tuple(trainings), choose_limits(judged, truth, config), judged)
+        judged = {uid: score_video(None, train_manifest.video(uid), config) for uid in truth}
+        return Fitted(config, None, (), choose_limits(judged, truth, config), judged)
+
+    def learnt_from(some: Manifest, name: str, number: int) -> Trained:
+        return train(
+            untrained(config, seed + number),
+            Segments(some, config),
+            loss_of(config),
+            config.train,
+            seed + number,
+            folder=None if folder is None else Path(folder) / name,
+            progress=progress,
+            title=name,
+        )
+
+    trainings, judged = [], {}
+    for number, (some, apart) in enumerate(_splits(train_manifest, config, seed), start=1):
+        trainings.append(learnt_from(some, f"part-{number}", number))
+        judged |= {uid: score_video(trainings[-1].model, apart.video(uid), config) for uid in apart.uids}
+    training = learnt_from(train_manifest, "all", 0)
+    return Fitted(config, training, tuple(trainings), choose_limits(judged, truth, config), judged)
 
 
 def _splits(manifest: Manifest, config: MdmoConfig, seed: int) -> Iterator[tuple[Manifest, Manifest]]:
