@@ -5,8 +5,8 @@
 
 The encoder first learns without labels: patches are hidden in tubes through all frames of a clip, and it fills them in
 from the few that are left. Then it learns from labels, once for short clips (ME) and once for long ones (MaE). The code
-of the spotting is not public and the challenge describes it in three sentences; what these leave open is decided here
-and listed in notebook 10, "Where we had to choose".
+of the spotting is not public and the challenge gives it three sentences; what these leave open is decided here and
+listed in notebook 10, "Where we had to choose".
 
 The encoder is that of the library `transformers`, the extra `videomae`. Nothing is downloaded: weights come from a
 folder, or from training on the videos that are trained on.
@@ -75,9 +75,10 @@ class VideoMaeConfig:
     """Settings; times in seconds, so that one setting serves every frame rate.
 
     crops : how the face is cut out
-    pretrain : the loop without labels; None begins with random weights, or with those of `weights`
+    pretrain : the loop without labels; None leaves it out
     train : the loop with labels, one network per kind
-    weights : folder of an encoder as `transformers` writes it (config.json, model.safetensors); empty for none
+    weights : folder of an encoder as `transformers` writes it (config.json, model.safetensors), in place of the loop
+        without labels; empty for none
     input : "difference", the crop minus the same face at rest, or "as_printed", its grey levels
     rest_s : window of the running median that is the face at rest
     frames, spans_s : pictures of a clip, and the time from the first to the last, by kind
@@ -182,9 +183,9 @@ def library() -> Any:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the library is imported
     try:
         return importlib.import_module("transformers.models.videomae.modeling_videomae")
-    except ImportError:
+    except ImportError as error:
         raise VideoMaeError(
-            "videomae_flow needs the library transformers, which is not installed: "
+            f"videomae_flow needs the library transformers ({str(error).splitlines()[0]}): "
             'pip install "mespot[videomae]", or pip install transformers'
         ) from None
 
@@ -266,8 +267,9 @@ def save_encoder(encoder: nn.Module, folder: str | Path) -> None:
 def load_encoder(encoder: nn.Module, folder: str | Path) -> None:
     """Fill an encoder with the weights of a folder that `transformers` wrote; nothing is downloaded or unpickled.
 
-    Size and number of pictures may differ, as places are told by sines. An encoder for colour becomes one for grey:
-    the three input channels are added up, which is what a grey picture repeated three times amounts to.
+    Size and number of pictures may differ; the sines that tell places, which are not learnt, then mean other ones. An
+    encoder for colour becomes one for grey: the three input channels are added up, which is what a grey picture
+    repeated three times amounts to.
 
     Raises
     ------
@@ -503,12 +505,9 @@ def reconstruction_loss(filled: Tensor, targets: Tensor) -> Tensor:
 
 
 def unlearnt(config: VideoMaeConfig, seed: int) -> Reconstruction:
-    """Return encoder and decoder as pre-training with this seed begins with them, with weights of a folder if given."""
+    """Return encoder and decoder with the random weights that pre-training with this seed begins with."""
     with seeded(seed, 6):
-        model = Reconstruction(config).eval()
-    if config.weights:
-        load_encoder(model.encoder, config.weights)
-    return model
+        return Reconstruction(config).eval()
 
 
 def pretrain(
@@ -538,7 +537,7 @@ def pretrain(
 
 
 class Scores(NamedTuple):
-    """What the method knows of a video before any threshold: probabilities, and the flow if ends follow it."""
+    """What the method knows of a video before any threshold: probabilities, and the flow if it is looked at."""
 
     curves: Curves
     stretches: list[Stretch]
