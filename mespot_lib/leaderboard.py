@@ -41,8 +41,8 @@ def read_submission(
     Raises
     ------
     SubmitError
-        If the submission breaks a rule of its format, names a video that is not in the set, or says an interval twice;
-        if the format has no kinds. The message lists every problem.
+        If the submission breaks a rule of its format, names a video that is not in the set, or lacks the file of a half
+        of it; if the format has no kinds. The message lists every problem.
     """
     form = get_format(name)
     if set(form.labels) != set(TYPES):
@@ -52,11 +52,15 @@ def read_submission(
         challenge_id(form, row): row for manifest in videos for row in records(manifest.videos)
     }  # by part and id
     spotted: dict[str, list[Interval]] = {row["video_uid"]: [] for row in rows_of.values()}
-    problems = list(verdict.problems)
+    absent = sorted({f"{part}_pred.csv" for part, _ in rows_of} - set(verdict.rows))
+    problems = verdict.problems or [f"{file}: is not there, but its videos are scored" for file in absent]
     for file, rows in verdict.rows.items():
         part = file.partition("_")[0]
         strange = sorted({row.video for row in rows if (part, row.video) not in rows_of})
-        problems += [f"{file}: {video} is no video of the set that is scored" for video in strange]
+        problems = [
+            *problems,
+            *(f"{file}: {video} is no video of the set that is scored" for video in strange),
+        ]
         for row in rows:
             if row.video in strange:
                 continue

@@ -61,6 +61,16 @@ def test_the_submission_of_another_year_is_refused(tmp_path):
         leaderboard.read_submission(path, halves_of("megc2023"), "megc2023")
 
 
+def test_one_half_is_no_submission_for_both(tmp_path):
+    name = "megc2023"
+    alone = tmp_path / "cas_pred.csv"
+    alone.write_text(f"{FORMATS[name].headers[0]}\ndzw_a1,30,40,me\n")
+    cas, samm = halves_of(name)
+    assert [len(spans) for spans in leaderboard.read_submission(alone, [cas], name).values()] == [1]
+    with pytest.raises(SubmitError, match=r"samm_pred\.csv: is not there, but its videos are scored"):
+        leaderboard.read_submission(alone, [cas, samm], name)
+
+
 def test_broken_files_and_formats_without_kinds_are_refused(tmp_path):
     name, header = "megc2023", FORMATS["megc2023"].headers[0]
     (tmp_path / "cas_pred.csv").write_text(f"{header}\ndzw_a1,30,{LENGTH + 500},me\n")
