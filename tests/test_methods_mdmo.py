@@ -305,6 +305,17 @@ def test_the_likeliest_ends_around_an_apex_are_taken(kind, place):
     assert span.score == pytest.approx(0.9**3)
 
 
+def test_an_end_up_to_which_the_action_lasts_is_preferred():
+    curves = curves_with("MaE", 5, 30, 42)
+    curves[58, 6] = 0.95  # likelier, but behind a rest
+    curves[5:43, 7] = 0.8
+    ends = {
+        lasting: mdmo.learned_proposals(curves, np.arange(60), FPS, 60, small(lasting=lasting))[0].offset
+        for lasting in (True, False)
+    }
+    assert ends == {True: 42, False: 58}
+
+
 def test_an_end_too_far_from_the_apex_is_not_taken():
     config = small(sides_s={"ME": (0.1, 0.2), "MaE": (0.3, 1.0)})
     (span,) = mdmo.learned_proposals(curves_with("ME", 10, 26, 29), np.arange(60), FPS, 60, config)

@@ -101,6 +101,7 @@ class MdmoConfig:
     parts : groups the training subjects are dealt into; limits are chosen on what networks say that have learnt from
         the other groups
     apex : least probability of an apex; sides_s : where onset and offset are looked for around it, per kind
+    lasting : look for ends up to which the action lasts, too: their probability times the mean of that of the action
     lengths_s : shortest and longest of each kind
     """
 
@@ -139,6 +140,7 @@ class MdmoConfig:
     sides_s: Mapping[str, tuple[float, float]] = field(
         default_factory=lambda: {"ME": (0.07, 0.37), "MaE": (0.13, 2.5)}
     )
+    lasting: bool = True
     lengths_s: Mapping[str, tuple[float, float]] = field(
         default_factory=lambda: {"ME": (0.1, 0.5), "MaE": (0.35, 4.0)}
     )
@@ -188,6 +190,7 @@ class MdmoConfig:
             noise_u=0.0,
             apex=0.5,
             sides_s={"ME": (2 / 30, 7 / 30), "MaE": (7 / 30, 29 / 30)},
+            lasting=False,
             lengths_s={"ME": (5 / 30, 30 / 30), "MaE": (15 / 30, 90 / 30)},
         )
 
@@ -500,20 +503,32 @@ def learned_proposals(
     rate_hz = fps / step
     found: list[Interval] = []
     for number, kind in enumerate(KINDS):
-        apex, onset, offset = curves[:, number * len(OUTPUTS) :][:, :3].T
+        apex, onset, offset, action = curves[:, number * len(OUTPUTS) :][:, : len(OUTPUTS)].T
         near, far = (round(seconds * rate_hz) for seconds in config.sides_s[kind])
         shortest, longest = (seconds * fps for seconds in config.lengths_s[kind])
         for at in np.flatnonzero(apex >= config.apex):
-            before = onset[max(0, at - far) : max(0, at - near + 1)]
-            after = offset[at + near : at + far + 1]
-            if not len(before) or not len(after):
+            back = slice(at, at - far - 1 if at > far else None, -1)  # from the apex to the left
+            ahead = slice(at, at + far + 1)
+            before, after = (
+                _end(ends[side], action[side], near, config.lasting)
+                for ends, side in ((onset, back), (offset, ahead))
+            )
+            if before is None or after is None:
                 continue
-            first, last = max(0, at - far) + int(before.argmax()), at + near + int(after.argmax())
+            first, last = int(at) - before, int(at) + after
             if shortest <= (last - first) * step <= longest:
                 score = float(apex[at] * onset[first] * offset[last])
                 end = min(int(frames[last]), length - 1)
                 found.append(Interval(int(frames[first]), end, kind, int(frames[at]), score))
     return spot.nms(found, config.overlap, over="shorter")
+
+
+def _end(likely: np.ndarray, action: np.ndarray, near: int, lasting: bool) -> int | None:
+    """Return how far from the apex its likeliest end is, of probabilities (M,) from it on; None beyond the video."""
+    if len(likely) <= near:
+        return None
+    lasts = np.cumsum(action) / np.arange(1, len(action) + 1) if lasting else 1.0
+    return near + int((likely * lasts)[near:].argmax())
 
 
 def score_video(model: ProposalNet | None, video: Video, config: MdmoConfig) -> Scores:
