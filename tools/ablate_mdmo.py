@@ -39,7 +39,8 @@ VARIANTS: dict[str, Callable[[], MdmoConfig]] = {
     "training-free, flow between neighbours": lambda: neighbours(FREE),
     "learned": lambda: LEARNED,
     "learned, all as printed": lambda: LEARNED.as_printed(),
-    "learned, input as printed": lambda: replace(neighbours(LEARNED), input="as_printed"),
+    # steps are a tenth of displacements, and so is what is added to them in training
+    "learned, input as printed": lambda: replace(neighbours(LEARNED), input="as_printed", noise_u=0.01),
     "learned, head left in": lambda: replace(LEARNED, remove_head_motion=False),
     "learned, flow between neighbours": lambda: neighbours(LEARNED),
 }
