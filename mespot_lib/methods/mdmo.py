@@ -8,8 +8,8 @@ family (`mespot_lib.features.mdmo`). Proposals come from one of two heads:
     peaks     nothing is trained: a region that moves away and comes back makes a peak in its displacement
     learned   a graph of regions, then dilated convolutions over time say where apex, onset and offset of each kind are
 
-What is open in both is decided here and listed in notebook 10, "Where we had to choose". Fed with the motion between
-neighbouring frames, as printed, the learned head hardly tells a micro-expression from tremble. `input` chooses:
+What is open in both is decided here and listed in notebook 10, "Where we had to choose". Between neighbouring frames a
+micro-expression moves the skin hardly further than tremble does. `input` chooses what the learned head sees:
 
     as_printed     what moved since the sample before
     displacement   its sum, less the mean over some seconds around
