@@ -290,6 +290,21 @@ def test_every_person_is_judged_by_networks_that_have_not_seen_her_even_without_
     assert not any(subject in learnt[part] for subject, part in judged)
 
 
+def test_fitting_never_opens_a_video_of_the_held_out_subject(toy, monkeypatch):
+    fold = loso_folds(toy)[0]
+    loop = replace(small().train, epochs=1, batches_per_epoch=1)
+    opened, crops_of = set(), vf.face_crops
+
+    def watched(video, recipe):
+        opened.add(video.uid)
+        return crops_of(video, recipe)
+
+    monkeypatch.setattr(vf, "face_crops", watched)
+    vf.fit(toy.only(fold.train), small(train=loop, pretrain=loop), progress=False)
+    assert opened == set(fold.train)
+    assert not opened & set(fold.test)
+
+
 def test_an_interrupted_training_is_taken_up_again(toy, tmp_path):
     loop = replace(small().train, epochs=1, batches_per_epoch=2)
     config = small(train=loop, pretrain=loop)
