@@ -30,7 +30,8 @@ PICTURES = {"reports/reference/stages.jpg": "notebook 00 on synthetic_casme2"}
 
 # Arrays that are tracked, and what they hold. Every name in them must be that of a drawn dataset.
 ARRAYS = {
-    "reports/reference/mesnet_proposals.npz": "places and probabilities that MESNet proposed in drawn videos"
+    "reports/reference/i3d_bifpn_detections.npz": "places and probabilities that I3D + BiFPN found in drawn videos",
+    "reports/reference/mesnet_proposals.npz": "places and probabilities that MESNet proposed in drawn videos",
 }
 
 _TEXT_OF_OBJECTS = {".pkl", ".pickle", ".joblib", ".mat"}  # pickles may be text, too
