@@ -46,6 +46,7 @@ NOTEBOOKS = {
     "yap2022_3dcnn": "20_3dcnn",
     "mesnet": "30_mesnet",
     "stsnet_sw": "40_stsnet",
+    "i3d_bifpn": "50_bifpn",
 }
 PROFILES = ("quick", "paper")
 
@@ -65,6 +66,7 @@ _AFTER_RUNS = (
     "page.py",
     "explore.py",
     "challenge.py",
+    "leaderboard.py",
     "submit.py",
     "cli.py",
 )
