@@ -147,5 +147,7 @@ def test_pairs_taken_together_are_those_taken_alone():
     assert [t for t, step in steps if step is None] == [0, 20]
     for t in (1, 2, 15, 16, 17, 36):
         key = 6 * ((t - 1) // 6) if t < 20 else 20 + 6 * ((t - 21) // 6)
-        alone = [module._cells(dense_flow(crops[key], crops[at], "tvl1", warps=2), recipe) for at in (t - 1, t)]
+        alone = [
+            module._cells(dense_flow(crops[key], crops[at], "tvl1", warps=2), recipe) for at in (t - 1, t)
+        ]
         assert steps[t][1] == pytest.approx(alone[1] - (alone[0] if t - 1 > key else 0), abs=1e-3)  # of 0.9 u
