@@ -1,13 +1,13 @@
 """I3D with BiFPN: its anchors by hand, its windows against plain search, its loss, its fit against leaks."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import people_manifest
 
 from mespot_lib.clips import clip_windows
 from mespot_lib.datasets import read_dataset
@@ -16,7 +16,7 @@ from mespot_lib.features.face_flow import FaceFlow, FaceFlowRecipe
 from mespot_lib.frames import FrameError
 from mespot_lib.inception import I3d, WeightsError
 from mespot_lib.interval import Interval
-from mespot_lib.manifest import Manifest, event_table, loso_folds, video_table
+from mespot_lib.manifest import loso_folds
 from mespot_lib.methods import i3d_bifpn as ib
 from mespot_lib.methods.i3d_bifpn import Detections, I3dBiFpnConfig
 from mespot_lib.metrics import match
@@ -158,7 +158,7 @@ def test_no_proposal_crosses_the_ends_of_the_video(toy_seen, seed, total, spread
     """Whatever a network says."""
     rng = np.random.default_rng(seed)
     flow, crops = toy_seen["p0"]
-    video = toy_manifest(("p0",)).video("toy/p0/v")
+    video = people_manifest(["p0"], EVENTS, LENGTH, FPS).video("toy/p0/v")
     video = replace(video, last_frame_no=total)
     config = small(floor=0.0, nms=1.0)
     with pytest.MonkeyPatch.context() as patch:
@@ -268,29 +268,12 @@ def toy_seen() -> dict[str, tuple[FaceFlow, FaceCrops]]:
     return made
 
 
-def toy_manifest(people: tuple[str, ...]) -> Manifest:
-    videos = [
-        {"video_uid": f"toy/{p}/v", "dataset": "toy", "subject_id": p, "video_id": "v", "rel_path": p}
-        | {"media": "frames", "fps": FPS, "first_frame_no": 1, "last_frame_no": LENGTH, "n_frames": LENGTH}
-        | {"labelled": True, "synthetic": True}
-        for p in people
-    ]
-    events = [
-        {"event_uid": f"{p}{onset}", "video_uid": f"toy/{p}/v", "type": kind, "onset": onset + 1}
-        | {"apex": (onset + offset) // 2, "offset": offset + 1, "has_media": True}
-        for p in people
-        for kind, onset, offset in EVENTS
-    ]
-    descriptor = {"dataset": "toy", "fix_policy": "none", "publishable": True, "remarks": []}
-    return Manifest(descriptor, video_table(videos), event_table(events), Path("nowhere"))
-
-
 @pytest.fixture
 def toy(toy_seen, monkeypatch):
     """A manifest of the four people, one video each, that needs no pictures."""
     monkeypatch.setattr(ib, "face_flow", lambda video, recipe: toy_seen[video.subject][0])
     monkeypatch.setattr(ib, "face_crops", lambda video, recipe: toy_seen[video.subject][1])
-    return toy_manifest(tuple(toy_seen))
+    return people_manifest(toy_seen, EVENTS, LENGTH, FPS)
 
 
 def test_windows_cover_each_video(toy):

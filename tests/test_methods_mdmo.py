@@ -1,7 +1,6 @@
 """MDMO with proposals: the graph, what the convolutions see, labels, decoding, both heads on drawn curves, leaks."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from toy import people_manifest
 
 from mespot_lib import metrics
 from mespot_lib.catalogue import load_dataset
@@ -17,7 +17,7 @@ from mespot_lib.features.mdmo import POINTS, MdmoMotion
 from mespot_lib.frames import FrameError
 from mespot_lib.held_out import leave_one_subject_out
 from mespot_lib.interval import Interval
-from mespot_lib.manifest import Manifest, event_table, loso_folds, video_table
+from mespot_lib.manifest import loso_folds
 from mespot_lib.methods import mdmo
 from mespot_lib.methods.mdmo import MdmoConfig, Scores
 from mespot_lib.synthetic.write import draw_dataset
@@ -168,27 +168,8 @@ def drawn_motion(person: int, length: int = LENGTH, events=EVENTS, step: int = 1
 @pytest.fixture
 def toy(monkeypatch):
     """A manifest of four people, one video each, whose motion is drawn."""
-    videos = [
-        {
-            "video_uid": f"toy/p{p}/v",
-            "dataset": "toy",
-            "subject_id": f"p{p}",
-            "video_id": "v",
-            "rel_path": f"p{p}",
-        }
-        | {"media": "frames", "fps": FPS, "first_frame_no": 1, "last_frame_no": LENGTH, "n_frames": LENGTH}
-        | {"labelled": True, "synthetic": True}
-        for p in range(4)
-    ]
-    events = [
-        {"event_uid": f"p{p}{onset}", "video_uid": f"toy/p{p}/v", "type": kind, "onset": onset + 1}
-        | {"apex": (onset + offset) // 2 + 1, "offset": offset + 1, "has_media": True}
-        for p in range(4)
-        for kind, onset, offset in EVENTS
-    ]
     monkeypatch.setattr(mdmo, "mdmo_motion", lambda video, recipe: drawn_motion(int(video.subject[1:])))
-    descriptor = {"dataset": "toy", "fix_policy": "none", "publishable": True, "remarks": []}
-    return Manifest(descriptor, video_table(videos), event_table(events), Path("nowhere"))
+    return people_manifest([f"p{p}" for p in range(4)], EVENTS, LENGTH, FPS)
 
 
 def test_the_input_is_the_displacement_less_its_mean_around_or_the_steps():

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import people_manifest
 
 from mespot_lib import held_out, metrics
 from mespot_lib.catalogue import load_dataset
@@ -16,7 +16,7 @@ from mespot_lib.clips import clip_windows
 from mespot_lib.datasets import read_dataset
 from mespot_lib.features.face_flow import FaceFlow, FaceFlowRecipe
 from mespot_lib.frames import FrameError
-from mespot_lib.manifest import Manifest, event_table, loso_folds, video_table
+from mespot_lib.manifest import loso_folds
 from mespot_lib.methods import mesnet as me
 from mespot_lib.methods.mesnet import MesNetConfig
 from mespot_lib.proposals import PRINTED, choose_limits, spot_proposals
@@ -325,21 +325,8 @@ def toy_flow():
 @pytest.fixture
 def toy(toy_flow, monkeypatch):
     """A manifest of the four people, one video each, whose flow needs no pictures."""
-    videos = [
-        {"video_uid": f"toy/{p}/v", "dataset": "toy", "subject_id": p, "video_id": "v", "rel_path": p}
-        | {"media": "frames", "fps": FPS, "first_frame_no": 1, "last_frame_no": LENGTH, "n_frames": LENGTH}
-        | {"labelled": True, "synthetic": True}
-        for p in toy_flow
-    ]
-    events = [
-        {"event_uid": f"{p}{onset}", "video_uid": f"toy/{p}/v", "type": kind, "onset": onset + 1}
-        | {"apex": (onset + offset) // 2, "offset": offset + 1, "has_media": True}
-        for p in toy_flow
-        for kind, onset, offset in EVENTS
-    ]
-    descriptor = {"dataset": "toy", "fix_policy": "none", "publishable": True, "remarks": []}
     monkeypatch.setattr(me, "face_flow", lambda video, recipe: toy_flow[video.subject])
-    return Manifest(descriptor, video_table(videos), event_table(events), Path("nowhere"))
+    return people_manifest(toy_flow, EVENTS, LENGTH, FPS)
 
 
 def test_clips_hold_what_their_targets_say(toy):

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from toy import people_manifest
 
 from mespot_lib import metrics
 from mespot_lib.catalogue import load_dataset
@@ -24,7 +25,7 @@ from mespot_lib.features.rest_face import running_median
 from mespot_lib.frames import FrameError
 from mespot_lib.held_out import leave_one_subject_out
 from mespot_lib.interval import Interval
-from mespot_lib.manifest import Manifest, event_table, loso_folds, video_table
+from mespot_lib.manifest import loso_folds
 from mespot_lib.methods import stsnet_sw as sts
 from mespot_lib.methods.stsnet_sw import KeyFrames, ResNet18, StsNetConfig, StsNetError
 from mespot_lib.stills import StillsRecipe
@@ -393,24 +394,11 @@ def toy_crops():
 @pytest.fixture
 def toy(toy_crops, monkeypatch):
     """A manifest of the four people, one video each, whose crops need no pictures."""
-    videos = [
-        {"video_uid": f"toy/{p}/v", "dataset": "toy", "subject_id": p, "video_id": "v", "rel_path": p}
-        | {"media": "frames", "fps": FPS, "first_frame_no": 1, "last_frame_no": LENGTH, "n_frames": LENGTH}
-        | {"labelled": True, "synthetic": True}
-        for p in toy_crops
-    ]
-    events = [
-        {"event_uid": f"{p}{onset}", "video_uid": f"toy/{p}/v", "type": kind, "onset": onset + 1}
-        | {"apex": (onset + offset) // 2, "offset": offset + 1, "has_media": True}
-        for p in toy_crops
-        for kind, onset, offset in EVENTS
-    ]
     monkeypatch.setattr(sts, "face_crops", lambda video, recipe: toy_crops[video.subject])
     monkeypatch.setattr(
         sts, "rest_faces", lambda video, recipe, s: running_median(toy_crops[video.subject], video.fps, s)
     )
-    descriptor = {"dataset": "toy", "fix_policy": "none", "publishable": True, "remarks": []}
-    return Manifest(descriptor, video_table(videos), event_table(events), Path("nowhere"))
+    return people_manifest(toy_crops, EVENTS, LENGTH, FPS)
 
 
 def test_an_epoch_has_the_shares_asked_for_or_every_window_once(toy):

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as nnf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import people_manifest
 
 from mespot_lib import held_out, metrics
 from mespot_lib.catalogue import load_dataset
@@ -23,7 +24,7 @@ from mespot_lib.datasets import read_dataset
 from mespot_lib.features.crops import FaceCrops
 from mespot_lib.features.lcn import lcn
 from mespot_lib.frames import FrameError
-from mespot_lib.manifest import Manifest, event_table, loso_folds, video_table
+from mespot_lib.manifest import loso_folds
 from mespot_lib.methods import yap2022_3dcnn as yap
 from mespot_lib.methods.yap2022_3dcnn import LocalContrast, SeparableBlock, Yap3dCnnConfig
 from mespot_lib.synthetic.write import draw_dataset
@@ -300,39 +301,8 @@ def toy_crops():
 @pytest.fixture
 def toy(toy_crops, monkeypatch):
     """A manifest of the four people, one video each, whose crops need no pictures."""
-    videos = [
-        {
-            "video_uid": f"toy/{p}/v",
-            "dataset": "toy",
-            "subject_id": p,
-            "video_id": "v",
-            "rel_path": p,
-            "media": "frames",
-            "fps": FPS,
-            "first_frame_no": 1,
-            "last_frame_no": LENGTH,
-            "n_frames": LENGTH,
-            "labelled": True,
-            "synthetic": True,
-        }
-        for p in toy_crops
-    ]
-    events = [
-        {
-            "event_uid": f"{p}{onset}",
-            "video_uid": f"toy/{p}/v",
-            "type": kind,
-            "onset": onset + 1,
-            "apex": (onset + offset) // 2,
-            "offset": offset + 1,
-            "has_media": True,
-        }
-        for p in toy_crops
-        for kind, onset, offset in EVENTS
-    ]
-    descriptor = {"dataset": "toy", "fix_policy": "none", "publishable": True, "remarks": []}
     monkeypatch.setattr(yap, "face_crops", lambda video, recipe: toy_crops[video.subject])
-    return Manifest(descriptor, video_table(videos), event_table(events), Path("nowhere"))
+    return people_manifest(toy_crops, EVENTS, LENGTH, FPS)
 
 
 def test_k_is_half_a_mean_expression(toy):

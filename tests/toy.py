@@ -3,9 +3,11 @@
 import contextlib
 import json
 import time
+from pathlib import Path
 
 from mespot_lib import runs
 from mespot_lib.interval import Interval
+from mespot_lib.manifest import Manifest, event_table, video_table
 
 # Two subjects with two videos of 100 frames each; in the first video of each an ME at 10..19 and an MaE at 40..79.
 MANIFEST = """
@@ -47,6 +49,24 @@ scores = {uid: np.full((100, 2), seed) for uid in spotted}
 store_result(result_folder, method="tiny", dataset=dataset, fold=fold, profile=profile, seed=seed, manifest=manifest,
              spotted=spotted, scores=scores, settings={"threshold": np.float32(0.5)})
 """
+
+
+def people_manifest(people, events, length, fps=30.0):
+    """A manifest of one video per person without pictures, all with the same (kind, onset, offset) on the frame axis."""
+    videos = [
+        {"video_uid": f"toy/{p}/v", "dataset": "toy", "subject_id": p, "video_id": "v", "rel_path": p}
+        | {"media": "frames", "fps": fps, "first_frame_no": 1, "last_frame_no": length, "n_frames": length}
+        | {"labelled": True, "synthetic": True}
+        for p in people
+    ]
+    rows = [
+        {"event_uid": f"{p}{onset}", "video_uid": f"toy/{p}/v", "type": kind, "has_media": True}
+        | {"onset": onset + 1, "apex": (onset + offset) // 2 + 1, "offset": offset + 1}
+        for p in people
+        for kind, onset, offset in events
+    ]
+    descriptor = {"dataset": "toy", "fix_policy": "none", "publishable": True, "remarks": []}
+    return Manifest(descriptor, video_table(videos), event_table(rows), Path("nowhere"))
 
 
 def toy_manifest():
