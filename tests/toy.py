@@ -52,7 +52,7 @@ store_result(result_folder, method="tiny", dataset=dataset, fold=fold, profile=p
 
 
 def people_manifest(people, events, length, fps=30.0):
-    """A manifest of one video per person without pictures, all with the same (kind, onset, offset) on the frame axis."""
+    """A manifest of one video per person without pictures; events are (kind, onset, offset) on the frame axis."""
     videos = [
         {"video_uid": f"toy/{p}/v", "dataset": "toy", "subject_id": p, "video_id": "v", "rel_path": p}
         | {"media": "frames", "fps": fps, "first_frame_no": 1, "last_frame_no": length, "n_frames": length}
