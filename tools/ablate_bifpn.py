@@ -1,7 +1,7 @@
 """I3D with BiFPN on all folds, and what its parts are worth: trains, and writes what notebook 50 reads.
 
-    .venv/bin/python tools/ablate_bifpn.py folds                 # every fold of both default sets, half an hour
-    .venv/bin/python tools/ablate_bifpn.py parts "FPN" "RGB"     # variants, three minutes each
+    .venv/bin/python tools/ablate_bifpn.py folds                 # every fold of both default sets, forty minutes
+    .venv/bin/python tools/ablate_bifpn.py parts "FPN" "RGB"     # variants, five minutes each
     .venv/bin/python tools/ablate_bifpn.py write                 # the files, of what there is
 
     build/i3d_bifpn/*.npz                          of one fold or variant, so that a run can be taken up again
