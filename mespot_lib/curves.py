@@ -20,7 +20,7 @@ from mespot_lib.interval import KINDS, Interval
 Durations = Mapping[str, tuple[float, float]]  # kind -> shortest and longest, in seconds
 
 _HEIGHTS = tuple(np.linspace(0.1, 0.95, 18).round(2).tolist())  # tried as thresholds
-_RIVALS = 0.2  # an ME and an MaE that share more than this of the shorter are one expression seen twice
+RIVALS = 0.2  # an ME and an MaE that share more than this of the shorter are one expression seen twice
 
 
 class Curves(NamedTuple):
@@ -63,14 +63,14 @@ def on_axis(frames: np.ndarray, values: np.ndarray, length: int, step: int) -> n
 
 
 def spot_curves(
-    scores: Curves, thresholds: Mapping[str, Threshold], durations_s: Durations, *, exclusive: bool = True
+    scores: Curves, thresholds: Mapping[str, Threshold], durations_s: Durations, *, t_nms: float = RIVALS
 ) -> list[Interval]:
-    """Return the runs of both curves; if `exclusive`, of an ME and an MaE that share frames only one.
+    """Return the runs of both curves; of an ME and an MaE that share frames the one further above its threshold.
 
-    That is the one further above its threshold.
+    t_nms : share of the shorter one that both may have in common; with 1 both are kept
     """
     found = [span for kind in KINDS for span in _runs(scores, kind, thresholds[kind], durations_s[kind])]
-    return spot.nms(found, _RIVALS, across_kinds=True, over="shorter") if exclusive else sorted(found)
+    return spot.nms(found, t_nms, across_kinds=True, over="shorter")
 
 
 def _runs(scores: Curves, kind: str, threshold: Threshold, ends_s: tuple[float, float]) -> list[Interval]:

@@ -62,7 +62,7 @@ def test_of_an_me_and_an_mae_in_one_place_the_stronger_is_kept():
     scores = Curves(30.0, np.stack([bump(200, 105, 115, 0.7), bump(200, 100, 150, 0.9)], axis=1))
     found = spot_curves(scores, both(Threshold(0.3, 0.5)), ANY)
     assert [(s.kind, s.onset) for s in found] == [("MaE", 100)]
-    assert len(spot_curves(scores, both(Threshold(0.3, 0.5)), ANY, exclusive=False)) == 2
+    assert len(spot_curves(scores, both(Threshold(0.3, 0.5)), ANY, t_nms=1.0)) == 2
 
 
 def test_a_gap_ends_a_run():

@@ -16,7 +16,7 @@ in one direction and returns through another, looks different. Directed signals 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -51,6 +51,15 @@ OPPOSITE = (
 DIRECTIONS = 8
 FEWEST_SAMPLES = 8
 KNEE_ROUNDS, KNEE_REACH, KNEE_DEPTH = 3, 1.6, 0.05
+
+# What the public code of Qin (2023) has for `Fitted.settings`; it knows no trains of peaks.
+PRINTED_SETTINGS: Mapping[str, Any] = {
+    "threshold_me_u": 1.8,
+    "threshold_mae_u": 1.8,
+    "t_nms": 0.29,
+    "combine": "union",
+    "train_peaks": 10**6,
+}
 
 
 @dataclass(frozen=True)
@@ -198,12 +207,15 @@ class Scores(NamedTuple):
         return any(first <= interval.offset and interval.onset <= last for first, last in self.blinks)
 
     def table(self) -> np.ndarray:
-        """Return the proposals as (P, 6) float64: kind (0 ME, 1 MaE), onset, apex, offset, height in u, with blink."""
+        """Return the proposals as (P, 7) float64.
+
+        Columns: kind (0 ME, 1 MaE), onset, apex, offset, height in u, with a blink, at the mouth.
+        """
         rows = [
-            (KINDS.index(p.kind), p.onset, p.apex, p.offset, p.score, self.with_blink(p))
-            for p in self.proposals
+            (KINDS.index(p.kind), p.onset, p.apex, p.offset, p.score, self.with_blink(p), _MOUTH in where)
+            for p, where in zip(self.proposals, self.where, strict=True)
         ]
-        return np.array(rows, dtype=np.float64).reshape(-1, 6)
+        return np.array(rows, dtype=np.float64).reshape(-1, 7)
 
 
 @dataclass(frozen=True)
@@ -221,6 +233,12 @@ class Fitted:
     def spot(self, scores: Scores) -> list[Interval]:
         """Return the spotted intervals."""
         return spot_scores(scores, self.thresholds_u, self.config)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that `spot_stored` needs to spot as `spot` does."""
+        limits = {f"threshold_{kind.lower()}_u": self.thresholds_u[kind] for kind in KINDS}
+        trains = {name: getattr(self.config, name) for name in ("combine", "train_s", "train_peaks")}
+        return {**limits, "t_nms": self.config.overlap, **trains}
 
 
 def fit(train: Manifest, config: FlowPeaksConfig, seed: int = 0) -> Fitted:
@@ -301,9 +319,29 @@ def spot_scores(
         for p, where in zip(scores.proposals, scores.where, strict=True)
         if p.score >= limits[p.kind]
     ]
+    return _combined(above, scores.fps, config)
+
+
+def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return the intervals of a video from the proposals (P, 7) of `Scores.table`.
+
+    settings : as `Fitted.settings` returns them, which spots as `Fitted.spot` does, or changed
+    """
+    limits = [settings[f"threshold_{kind.lower()}_u"] for kind in KINDS]
+    above = [
+        _Found(Interval(int(onset), int(offset), KINDS[int(kind)], int(apex), score), _MOUTH if mouth else "")
+        for kind, onset, apex, offset, score, _, mouth in stored.tolist()
+        if score >= limits[int(kind)]
+    ]
+    own = {name: settings[name] for name in ("combine", "train_s", "train_peaks")}
+    return _combined(above, fps, FlowPeaksConfig(overlap=settings["t_nms"], **own))
+
+
+def _combined(above: Sequence["_Found"], fps: float, config: FlowPeaksConfig) -> list[Interval]:
+    """Return what is left of proposals above their thresholds."""
     if config.combine == "union":
-        return _united([one.span for one in above], scores.fps, config)
-    spans = [one.span for one in _without_trains(above, scores.fps, config)]
+        return _united([one.span for one in above], fps, config)
+    spans = [one.span for one in _without_trains(above, fps, config)]
     return spot.nms(spans, config.overlap, across_kinds=True, over="shorter")
 
 
@@ -344,6 +382,9 @@ def _bridged(curve: np.ndarray, blinks: np.ndarray, around: int) -> np.ndarray:
 # From motion to proposals
 
 
+_MOUTH = "mouth"  # part of the names of the regions around it
+
+
 class _Found(NamedTuple):
     """An interval and the name of the curve that shows it."""
 
@@ -352,7 +393,7 @@ class _Found(NamedTuple):
 
     @property
     def at_mouth(self) -> bool:
-        return "mouth" in self.where
+        return _MOUTH in self.where
 
 
 class Curve(NamedTuple):

@@ -18,7 +18,7 @@ two. `input` chooses what the streams are given:
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -48,6 +48,10 @@ _IGNORED = -1
 _WINDOWS_AT_ONCE = 16
 _TRIED = tuple(np.linspace(0.05, 0.95, 37).round(3).tolist())
 _SURE = 2.0  # logit of "none" at the start: nearly all anchors are
+
+
+# What the paper prints of `Fitted.settings`: the best row of its Table II. It does not say how overlaps were removed.
+PRINTED_SETTINGS: Mapping[str, Any] = {"limits": "top", "top_threshold": 0.6}
 
 
 @dataclass(frozen=True)
@@ -677,6 +681,24 @@ class Fitted:
         if self.config.limits == "top":
             return spot_top(scores, self.config.top, self.config.nms)
         return spot_above(scores, self.limits, self.config.nms)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that `spot_stored` needs to spot as `spot` does."""
+        limits = {f"limit_{kind.lower()}": limit for kind, limit in zip(KINDS, self.limits, strict=True)}
+        how = {"limits": self.config.limits, "top_threshold": self.config.top}
+        return {**how, **limits, "t_nms": self.config.nms}
+
+
+def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return the intervals of a video from the places (N, 5) of `Detections.table`; `fps` has no say here.
+
+    settings : as `Fitted.settings` returns them, which spots as `Fitted.spot` does, or changed. What is stored has been
+        thinned with the run's own `t_nms` already, kind by kind, so a larger one lets in less than it might.
+    """
+    found, t_nms = Detections.of_table(stored), settings["t_nms"]
+    if settings["limits"] == "top":
+        return spot_top(found, settings["top_threshold"], t_nms)
+    return spot_above(found, [settings[f"limit_{kind.lower()}"] for kind in KINDS], t_nms)
 
 
 def fit(

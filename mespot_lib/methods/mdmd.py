@@ -153,4 +153,4 @@ def score_differences(measured: Differences, fps: float, length: int, config: Md
 def spot_scores(scores: Curves, p: Mapping[str, float], config: MdmdConfig) -> list[Interval]:
     """Return the runs at or above p that are neither too short nor too long; the kinds do not know of each other."""
     thresholds = {kind: Threshold(p[kind], p[kind]) for kind in KINDS}
-    return spot_curves(scores, thresholds, config.durations_s, exclusive=False)
+    return spot_curves(scores, thresholds, config.durations_s, t_nms=1.0)

@@ -10,11 +10,11 @@ notebook 30, "Where we had to choose". Places are counted in samples, about 30 p
 sample a and ends before sample b.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +37,10 @@ _AFTER_APEX_S = 0.2  # an MaE in the pre-training ends so long after its apex
 _STEPS_OF_A_RISE = 5  # steps are so much smaller than the displacement of an ME
 _JUDGED = {"me_clips": 3, "mae_clips": 2, "none_clips": 1}  # enough to choose an epoch by
 _FRAMES_AT_ONCE, _PROPOSALS_AT_ONCE = 512, 1024
+
+
+# What the paper prints of `Fitted.settings` (section IV-A): 0.5 for all three.
+PRINTED_SETTINGS: Mapping[str, Any] = {f"t_{name}": value for name, value in PRINTED._asdict().items()}
 
 
 @dataclass(frozen=True)
@@ -887,6 +891,20 @@ class Fitted:
     def spot(self, scores: Proposals) -> list[Interval]:
         """Return the spotted ME."""
         return spot_proposals(scores, self.limits)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that `spot_stored` needs to spot as `spot` does."""
+        return {f"t_{name}": value for name, value in self.limits._asdict().items()} | {"stage": "crn"}
+
+
+def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return the ME of a video from the proposals (N, 7) of `Proposals.table`; `fps` has no say here.
+
+    settings : as `Fitted.settings` returns them, which spots as `Fitted.spot` does, or changed; stage "cpn" asks the
+        first stage alone
+    """
+    limits = Limits(*(settings[f"t_{name}"] for name in Limits._fields))
+    return spot_proposals(Proposals.of_table(stored), limits, settings["stage"])
 
 
 def split_videos(manifest: Manifest, seed: int, draws: int = 2000) -> tuple[tuple[str, ...], tuple[str, ...]]:

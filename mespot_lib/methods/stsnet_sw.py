@@ -21,7 +21,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -52,6 +52,10 @@ _GREY_MEAN, _GREY_SPREAD = 0.449, 0.226  # of ImageNet, mean of its three channe
 _DIFFERENCE_SPREAD = 16.0  # grey levels; brings differences to about the size of normalised pictures
 _WEIGHTS = tuple(np.geomspace(0.003, 3, 16).round(4).tolist())  # tried for the decision
 _BLOCK, _BATCH = 512, 128  # samples whose maps are held, and windows classified, at a time
+
+
+# What the paper prints of `Fitted.settings`: the argmax of the softmax. It names no shortest duration.
+PRINTED_SETTINGS: Mapping[str, Any] = {"weight_me": 1.0, "weight_mae": 1.0}
 
 
 class StsNetError(ValueError):
@@ -581,7 +585,10 @@ def window_logits_plainly(
 
 
 def score_video(models: Sequence[StsNet], video: Video, config: StsNetConfig) -> Curves:
-    """Return the probabilities of ME and MaE for every frame; NaN where there is no window."""
+    """Return the probabilities of ME and MaE for every frame; NaN where there is no window.
+
+    To the precision with which they are stored.
+    """
     crops = face_crops(video, config.crops)
     rest = rest_faces(video, config.crops, config.rest_s)
     found = windows(crops, video.fps, config)
@@ -594,7 +601,7 @@ def score_video(models: Sequence[StsNet], video: Video, config: StsNetConfig) ->
         return Curves(video.fps, np.full((video.length, len(KINDS)), np.nan))
     curves = np.stack([on_axis(frames, column, video.length, step) for column in chances.T], axis=1)
     curves[: frames[0]] = curves[frames[-1] + 1 :] = np.nan  # the ends have no window
-    return Curves(video.fps, curves)
+    return Curves(video.fps, curves.astype(np.float32).astype(np.float64))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -797,6 +804,24 @@ class Fitted:
     def spot(self, scores: Curves) -> list[Interval]:
         """Return the spotted intervals."""
         return spot_labels(scores, self.weights, self.config)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that `spot_stored` needs to spot as `spot` does."""
+        weights = {f"weight_{kind.lower()}": self.weights[kind] for kind in KINDS}
+        return weights | {name: getattr(self.config, name) for name in _POST}
+
+
+_POST = ("post", "gap_s", "shortest_s")
+
+
+def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return the intervals of a video from its probabilities (T, 2).
+
+    settings : as `Fitted.settings` returns them, which spots as `Fitted.spot` does, or changed
+    """
+    weights = {kind: settings[f"weight_{kind.lower()}"] for kind in KINDS}
+    config = StsNetConfig.quick(**{name: settings[name] for name in _POST})
+    return spot_labels(Curves(fps, stored.astype(np.float64)), weights, config)
 
 
 def fit(

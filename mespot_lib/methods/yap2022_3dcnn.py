@@ -18,7 +18,7 @@ stands still in both pictures and tells people apart. `input` chooses:
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from mespot_lib import spot
 from mespot_lib.curves import (
+    RIVALS,
     Curves,
     Threshold,
     choose_by_f1,
@@ -51,6 +52,17 @@ _SLICES = {
 _SIDES = {"future": (1,), "past": (-1,), "both": (1, -1)}
 _FLAT = 1e-9  # as in `mespot_lib.features.lcn`
 _BLOCK, _BATCH = 512, 128  # samples whose maps are held, and samples scored, at a time
+
+
+# What the paper prints of `Fitted.settings`: runs of any length, and no word on an ME and an MaE in one place.
+PRINTED_SETTINGS: Mapping[str, Any] = {
+    "me_shortest_s": 0.0,
+    "me_longest_s": None,
+    "mae_shortest_s": 0.0,
+    "mae_longest_s": None,
+    "t_nms": 1.0,
+    "normalise": True,
+}
 
 
 @dataclass(frozen=True)
@@ -567,6 +579,13 @@ def score_video(
     models: Sequence[Yap3dCnn], video: Video, config: Yap3dCnnConfig, skips_s: tuple[float, float]
 ) -> Curves:
     """Return the curves of a video, smoothed without delay."""
+    return smoothed(raw_curves(models, video, config, skips_s), config.low_pass_hz, config.normalise)
+
+
+def raw_curves(
+    models: Sequence[Yap3dCnn], video: Video, config: Yap3dCnnConfig, skips_s: tuple[float, float]
+) -> Curves:
+    """Return the curves of a video before smoothing, to the precision with which they are stored."""
     crops = face_crops(video, config.crops)
     skips = tuple(max(1, spot.to_frames(skip_s, video.fps)) for skip_s in skips_s)
     with torch.inference_mode():
@@ -579,11 +598,16 @@ def score_video(
         on_axis(crops.frames + halfway * skip, values[:, c], video.length, step)
         for c, skip in enumerate(skips)
     ]
-    smooth = spot.smooth(np.stack(curves, axis=1), video.fps, low_pass_hz=config.low_pass_hz)
-    if config.normalise:
+    return Curves(video.fps, np.stack(curves, axis=1).astype(np.float32).astype(np.float64))
+
+
+def smoothed(raw: Curves, low_pass_hz: float, normalise: bool) -> Curves:
+    """Return curves without what is faster than the cut-off, and if asked brought to 0..1 in the video."""
+    smooth = spot.smooth(raw.curves, raw.fps, low_pass_hz=low_pass_hz)
+    if normalise:
         low, high = np.nanmin(smooth, axis=0), np.nanmax(smooth, axis=0)
         smooth = (smooth - low) / np.maximum(high - low, 1e-9)
-    return Curves(video.fps, smooth)
+    return Curves(raw.fps, smooth)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -613,14 +637,46 @@ class Fitted:
         """Return the curves of a video, of any dataset and frame rate."""
         return score_video(self.models, video, self.config, self.skips_s)
 
+    def raw(self, video: Video) -> Curves:
+        """Return the curves before smoothing, which is what a run stores."""
+        return raw_curves(self.models, video, self.config, self.skips_s)
+
     def spot(self, scores: Curves) -> list[Interval]:
         """Return the spotted intervals."""
-        return spot_curves(
-            scores,
-            self.thresholds,
-            self.config.durations_s,
-            exclusive=self.config.thresholds == "f1",
-        )
+        return spot_curves(scores, self.thresholds, self.config.durations_s, t_nms=self._t_nms)
+
+    @property
+    def _t_nms(self) -> float:
+        return RIVALS if self.config.thresholds == "f1" else 1.0
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that `spot_stored` needs to spot as `spot` does."""
+        levels, lasting = {}, {}
+        for kind in KINDS:
+            shortest, longest = self.config.durations_s[kind]
+            ends = (shortest, longest if np.isfinite(longest) else None)
+            names = ("shortest", "longest")
+            levels |= {f"{kind.lower()}_{name}": v for name, v in self.thresholds[kind]._asdict().items()}
+            lasting |= {f"{kind.lower()}_{name}_s": v for name, v in zip(names, ends, strict=True)}
+        smoothing = {"low_pass_hz": self.config.low_pass_hz, "normalise": self.config.normalise}
+        return {**levels, **smoothing, **lasting, "t_nms": self._t_nms}
+
+
+def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return the intervals of a video from its raw curves (T, 2).
+
+    settings : as `Fitted.settings` returns them, which spots as `Fitted.spot` does, or changed; a longest duration of
+        None is no limit
+    """
+    raw = Curves(fps, stored.astype(np.float64))
+    scores = smoothed(raw, settings["low_pass_hz"], settings["normalise"])
+    thresholds, durations_s = {}, {}
+    for kind in KINDS:
+        extent, peak = (settings[f"{kind.lower()}_{name}"] for name in Threshold._fields)
+        thresholds[kind] = Threshold(extent, peak)
+        longest = settings[f"{kind.lower()}_longest_s"]
+        durations_s[kind] = (settings[f"{kind.lower()}_shortest_s"], np.inf if longest is None else longest)
+    return spot_curves(scores, thresholds, durations_s, t_nms=settings["t_nms"])
 
 
 def half_lengths_s(manifest: Manifest, config: Yap3dCnnConfig) -> tuple[float, float]:

@@ -21,7 +21,7 @@ along one line; it falls where the direction turns, where the region does not co
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.signal import fftconvolve
@@ -30,6 +30,9 @@ from mespot_lib import metrics, spot
 from mespot_lib.features.motion import MotionRecipe, RegionMotion, region_motion
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video, loso_folds
+
+# What the paper prints of `Fitted.settings`: neither its thresholds nor how much intervals may share.
+PRINTED_SETTINGS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ class Fitted:
     def spot(self, scores: Scores) -> list[Interval]:
         """Return the spotted intervals."""
         return spot_proposals(scores, self.thresholds_u, self.config)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that `spot_stored` needs to spot as `spot` does."""
+        limits = {f"threshold_{kind.lower()}_u": self.thresholds_u[kind] for kind in KINDS}
+        return {**limits, "t_nms": self.config.overlap}
 
 
 def fit(train: Manifest, config: ZhangConfig, seed: int = 0) -> Fitted:
@@ -204,9 +212,27 @@ def spot_proposals(scores: Scores, thresholds_u: Mapping[str, float], config: Zh
         for p in scores.proposals
         if p.score >= thresholds_u[p.kind]
     ]
-    kept = spot.nms(above, config.overlap, across_kinds=True, over="shorter")
+    return _strongest_typed(above, scores.fps, config.overlap)
+
+
+def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return the intervals of a video from the proposals (P, 5) of `Scores.table`.
+
+    settings : as `Fitted.settings` returns them, which spots as `Fitted.spot` does, or changed
+    """
+    limits = [settings[f"threshold_{kind.lower()}_u"] for kind in KINDS]
+    above = [
+        Interval(int(onset), int(offset), KINDS[int(kind)], int(apex), score / limits[int(kind)])
+        for kind, onset, apex, offset, score in stored.tolist()
+        if score >= limits[int(kind)]
+    ]
+    return _strongest_typed(above, fps, settings["t_nms"])
+
+
+def _strongest_typed(above: Sequence[Interval], fps: float, overlap: float) -> list[Interval]:
+    kept = spot.nms(above, overlap, across_kinds=True, over="shorter")
     frames = np.array([(p.onset, p.offset) for p in kept])
-    return spot.type_by_duration(frames, scores.fps, [p.apex for p in kept], [p.score for p in kept])
+    return spot.type_by_duration(frames, fps, [p.apex for p in kept], [p.score for p in kept])
 
 
 def bump(duration_s: float, rate: float, config: ZhangConfig) -> np.ndarray:
