@@ -8,6 +8,8 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENCV_FOR_THREADS_NUM := 1
 export PYTHONHASHSEED := 0
+# Compiled once and not in each of the hundred processes that tests and runs start: two seconds apiece.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: reproduce test lab explore bench lint
 reproduce: .venv/.ready ## draw the data, run every notebook over datasets and folds, write the report
