@@ -11,6 +11,7 @@ second.
     merge_close           [================================]      if the gap between them is short
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -93,9 +94,13 @@ def _savgol(scores: np.ndarray, window: int, order: int = 3) -> np.ndarray:
 def _low_pass(scores: np.ndarray, cutoff_hz: float, fps: float) -> np.ndarray:
     if cutoff_hz >= fps / 2:
         raise ValueError(f"low_pass_hz must lie below half the frame rate, {fps / 2:g} Hz; got {cutoff_hz:g}")
-    filter_ = butter(2, cutoff_hz, fs=fps, output="sos")
     padding = min(round(3 * fps / cutoff_hz), len(scores) - 1)  # three periods settle the filter
-    return sosfiltfilt(filter_, scores, axis=0, padlen=padding)
+    return sosfiltfilt(_butterworth(cutoff_hz, fps), scores, axis=0, padlen=padding)
+
+
+@functools.cache  # designing it takes longer than filtering a video
+def _butterworth(cutoff_hz: float, fps: float) -> np.ndarray:
+    return butter(2, cutoff_hz, fs=fps, output="sos")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
