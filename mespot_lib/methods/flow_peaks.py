@@ -337,6 +337,14 @@ def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> 
     return _combined(above, fps, FlowPeaksConfig(overlap=settings["t_nms"], **own))
 
 
+def stored_proposals(stored: np.ndarray, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return all proposals that are stored of a video, with their height in u as score."""
+    return [
+        Interval(int(onset), int(offset), KINDS[int(kind)], int(apex), score)
+        for kind, onset, apex, offset, score, *_ in stored.tolist()
+    ]
+
+
 def _combined(above: Sequence["_Found"], fps: float, config: FlowPeaksConfig) -> list[Interval]:
     """Return what is left of proposals above their thresholds."""
     if config.combine == "union":

@@ -701,6 +701,17 @@ def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> 
     return spot_above(found, [settings[f"limit_{kind.lower()}"] for kind in KINDS], t_nms)
 
 
+def stored_proposals(stored: np.ndarray, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return all proposals that are stored of a video, with their probability as score."""
+    found = Detections.of_table(stored)
+    return [
+        Interval(onset, offset, KINDS[kind], score=p)
+        for (onset, offset), kind, p in zip(
+            found.frames.tolist(), found.kind.tolist(), found.p.tolist(), strict=True
+        )
+    ]
+
+
 def fit(
     train_manifest: Manifest,
     config: I3dBiFpnConfig,

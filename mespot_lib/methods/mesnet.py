@@ -907,6 +907,12 @@ def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> 
     return spot_proposals(Proposals.of_table(stored), limits, settings["stage"])
 
 
+def stored_proposals(stored: np.ndarray, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return all proposals that are stored of a video, with their probability by the stage that decides as score."""
+    found = Proposals.of_table(stored)
+    return spot_proposals(found, Limits(0.0, 0.0, None), settings["stage"])
+
+
 def split_videos(manifest: Manifest, seed: int, draws: int = 2000) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the uids to learn from and to validate on: videos at random 7 to 3, drawn until the ME are spread well.
 

@@ -821,7 +821,12 @@ def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> 
     """
     weights = {kind: settings[f"weight_{kind.lower()}"] for kind in KINDS}
     config = StsNetConfig.quick(**{name: settings[name] for name in _POST})
-    return spot_labels(Curves(fps, stored.astype(np.float64)), weights, config)
+    return spot_labels(stored_curves(stored, fps, settings), weights, config)
+
+
+def stored_curves(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> Curves:
+    """Return the curves of a video from which `spot_stored` takes its labels."""
+    return Curves(fps, stored.astype(np.float64))
 
 
 def fit(

@@ -668,8 +668,7 @@ def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> 
     settings : as `Fitted.settings` returns them, which spots as `Fitted.spot` does, or changed; a longest duration of
         None is no limit
     """
-    raw = Curves(fps, stored.astype(np.float64))
-    scores = smoothed(raw, settings["low_pass_hz"], settings["normalise"])
+    scores = stored_curves(stored, fps, settings)
     thresholds, durations_s = {}, {}
     for kind in KINDS:
         extent, peak = (settings[f"{kind.lower()}_{name}"] for name in Threshold._fields)
@@ -677,6 +676,12 @@ def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> 
         longest = settings[f"{kind.lower()}_longest_s"]
         durations_s[kind] = (settings[f"{kind.lower()}_shortest_s"], np.inf if longest is None else longest)
     return spot_curves(scores, thresholds, durations_s, t_nms=settings["t_nms"])
+
+
+def stored_curves(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> Curves:
+    """Return the curves of a video that `spot_stored` puts its thresholds to."""
+    raw = Curves(fps, stored.astype(np.float64))
+    return smoothed(raw, settings["low_pass_hz"], settings["normalise"])
 
 
 def half_lengths_s(manifest: Manifest, config: Yap3dCnnConfig) -> tuple[float, float]:

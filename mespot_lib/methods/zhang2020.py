@@ -229,6 +229,14 @@ def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> 
     return _strongest_typed(above, fps, settings["t_nms"])
 
 
+def stored_proposals(stored: np.ndarray, settings: Mapping[str, Any]) -> list[Interval]:
+    """Return all proposals that are stored of a video, with their fused vote in u as score."""
+    return [
+        Interval(int(onset), int(offset), KINDS[int(kind)], int(apex), score)
+        for kind, onset, apex, offset, score, *_ in stored.tolist()
+    ]
+
+
 def _strongest_typed(above: Sequence[Interval], fps: float, overlap: float) -> list[Interval]:
     kept = spot.nms(above, overlap, across_kinds=True, over="shorter")
     frames = np.array([(p.onset, p.offset) for p in kept])
