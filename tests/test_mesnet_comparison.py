@@ -95,7 +95,7 @@ def test_what_is_measured_is_kept(drawn, monkeypatch):
         monkeypatch.setattr(
             f"mespot_lib.features.{module}.crop_stream", lambda *_: pytest.fail("measured again")
         )
-    monkeypatch.setattr("mespot_lib.features.patches.aligned", lambda *_: pytest.fail("cut again"))
+    monkeypatch.setattr("mespot_lib.features.patches.registered", lambda *_: pytest.fail("cut again"))
     mdmd.score_video(video, mdmd.MdmdConfig.high_f1())
     lbp_chi2.score_video(video, lbp_chi2.LbpChi2Config.megc2019())
     ltp_ml.video_patterns(video, ltp_ml.LtpMlConfig())

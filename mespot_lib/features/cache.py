@@ -17,11 +17,14 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
+from mespot_lib import face
 from mespot_lib.manifest import Video
 from mespot_lib.places import cache_root
 
@@ -77,6 +80,24 @@ def cached_arrays(
         return arrays
     finally:
         lock.release()
+
+
+def cached_of_face(
+    video: Video,
+    name: str,
+    recipe: Any,
+    compute: Callable[[], Mapping[str, np.ndarray]],
+    *,
+    mapped: bool = False,
+) -> dict[str, np.ndarray]:
+    """Return the arrays of a feature of the face, as `cached_arrays` does.
+
+    recipe : dataclass of plain values with a field `landmarks`; of "auto" the key has the detector that it stands for,
+        so what one detector measured is not taken for what another would measure
+    """
+    backend = face.available_backend() if recipe.landmarks == "auto" else recipe.landmarks
+    described = {"name": name, **asdict(recipe), "landmarks": backend}
+    return cached_arrays(video, described, compute, mapped=mapped)
 
 
 def entry_path(video: Video, recipe: Mapping, root: Path | None = None) -> Path:

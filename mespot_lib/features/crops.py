@@ -10,14 +10,14 @@ is one picture for a whole scene, so nothing drifts; it is renewed when the face
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 
 from mespot_lib import face
-from mespot_lib.features.cache import cached_arrays
+from mespot_lib.features.cache import cached_of_face
 from mespot_lib.features.motion import sampling_step
 from mespot_lib.frames import Frame, iter_frames
 from mespot_lib.manifest import Video
@@ -73,28 +73,76 @@ def face_crops(video: Video, recipe: CropRecipe) -> FaceCrops:
     mespot_lib.frames.FrameError
         If a frame that the manifest promises cannot be read.
     """
-    backend = face.available_backend() if recipe.landmarks == "auto" else recipe.landmarks
-    described = {"name": "crops", **asdict(recipe), "landmarks": backend}
-    return FaceCrops(**cached_arrays(video, described, lambda: _cut(video, recipe)._asdict(), mapped=True))
+    return FaceCrops(
+        **cached_of_face(video, "crops", recipe, lambda: _cut(video, recipe)._asdict(), mapped=True)
+    )
 
 
 def crop_stream(video: Video, recipe: CropRecipe) -> Iterator[tuple[int, np.ndarray, int]]:
-    """Yield (t, crop, stretch) for each sampled frame that shows the face, in order; nothing is kept or cached.
+    """Yield (t, crop, stretch) for each sampled frame that shows the face, in order; the crops are not kept.
 
     The crops are (S, S) float32, grey levels 0 to 255; `stretch` as in `FaceCrops`. Raises as `face_crops`.
     """
-    frames = iter_frames(video, step=sampling_step(video.fps, recipe.rate_hz), grey=False)
-    seen = False
-    for t, grey, matrix, stretch in aligned(frames, video, recipe):
-        seen = True
+    for t, grey, matrix, stretch in registered(video, recipe):
         small = matrix * (recipe.size / _SIDE)
         small[:, 2] += (recipe.size / _SIDE - 1) / 2  # pixel centres
         yield t, face.crop_face(grey.astype(np.float32), small, recipe.size), stretch
-    if not seen:
-        raise face.NoFaceError(
-            f"{video.uid}: no face in any of the sampled frames; try the other detector (mediapipe or cascade), or "
-            "give a side file with landmarks"
-        )
+
+
+def registered(video: Video, recipe: CropRecipe) -> Iterator[tuple[int, np.ndarray, np.ndarray, int]]:
+    """Yield what `aligned` does for the sampled frames of a video, whose face is followed once and for all recipes.
+
+    Raises as `face_crops`.
+    """
+    where = _registration(video, recipe)
+    rows = zip(where.frames.tolist(), where.matrices, where.stretch.tolist(), strict=True)
+    row = next(rows)
+    for t, image in _sampled(video, recipe):
+        if t == row[0]:
+            yield t, _grey(image), *row[1:]
+            if (row := next(rows, None)) is None:
+                return
+
+
+class _Registration(NamedTuple):
+    """Where the face lies: frames (N,) int64, matrices (N, 2, 3) into a crop of 256 px, stretch (N,) int64."""
+
+    frames: np.ndarray
+    matrices: np.ndarray
+    stretch: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """Of a `CropRecipe` what tells where the face lies, so that crops of any size share it."""
+
+    step: int
+    align: str
+    landmarks: str
+    redetect_s: float
+
+
+def _registration(video: Video, recipe: CropRecipe) -> _Registration:
+    """Return where the face lies, from the cache or followed now; raise `face.NoFaceError` where there is none."""
+
+    def compute() -> dict[str, np.ndarray]:
+        found = [
+            (t, matrix, stretch) for t, _, matrix, stretch in aligned(_sampled(video, recipe), video, recipe)
+        ]
+        if not found:
+            raise face.NoFaceError(
+                f"{video.uid}: no face in any of the sampled frames; try the other detector (mediapipe or cascade), or "
+                "give a side file with landmarks"
+            )
+        return _Registration(*map(np.array, zip(*found, strict=True)))._asdict()
+
+    step = sampling_step(video.fps, recipe.rate_hz)
+    followed = _Followed(step, recipe.align, recipe.landmarks, recipe.redetect_s)
+    return _Registration(**cached_of_face(video, "registration", followed, compute))
+
+
+def _sampled(video: Video, recipe: CropRecipe) -> Iterator[Frame]:
+    return iter_frames(video, step=sampling_step(video.fps, recipe.rate_hz), grey=False)
 
 
 def _cut(video: Video, recipe: CropRecipe) -> FaceCrops:

@@ -15,7 +15,7 @@ error of a sum over an expression is then that of one or two flows and not of te
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from mespot_lib import face
-from mespot_lib.features.cache import cached_arrays
+from mespot_lib.features.cache import cached_of_face
 from mespot_lib.features.crops import CropRecipe, crop_stream
 from mespot_lib.features.flow import Method, dense_flows
 from mespot_lib.features.motion import LONGEST_STEP_S, sampling_step
@@ -80,9 +80,9 @@ def face_flow(video: Video, recipe: FaceFlowRecipe) -> FaceFlow:
     """
     if recipe.size % recipe.cells:
         raise ValueError(f"{recipe.cells} cells do not divide a crop of {recipe.size} px")
-    backend = face.available_backend() if recipe.landmarks == "auto" else recipe.landmarks
-    described = {"name": "face_flow", **asdict(recipe), "landmarks": backend}
-    return FaceFlow(**cached_arrays(video, described, lambda: _measured(video, recipe), mapped=True))
+    return FaceFlow(
+        **cached_of_face(video, "face_flow", recipe, lambda: _measured(video, recipe), mapped=True)
+    )
 
 
 def _measured(video: Video, recipe: FaceFlowRecipe) -> dict[str, np.ndarray]:

@@ -13,13 +13,12 @@ other 198 share one.
 
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from mespot_lib import face
-from mespot_lib.features.cache import cached_arrays
+from mespot_lib.features.cache import cached_of_face
 from mespot_lib.features.crops import CropRecipe, crop_stream
 from mespot_lib.features.motion import sampling_step
 from mespot_lib.manifest import Video
@@ -77,9 +76,7 @@ def block_patterns(video: Video, recipe: LbpRecipe) -> BlockPatterns:
     mespot_lib.frames.FrameError
         If a frame that the manifest promises cannot be read.
     """
-    backend = face.available_backend() if recipe.landmarks == "auto" else recipe.landmarks
-    described = {"name": "lbp", **asdict(recipe), "landmarks": backend}
-    return BlockPatterns(**cached_arrays(video, described, lambda: _counted(video, recipe)._asdict()))
+    return BlockPatterns(**cached_of_face(video, "lbp", recipe, lambda: _counted(video, recipe)._asdict()))
 
 
 def _counted(video: Video, recipe: LbpRecipe) -> BlockPatterns:

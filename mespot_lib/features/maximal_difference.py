@@ -11,13 +11,13 @@ The two flows begin in the same frame, so both vectors at x belong to the same b
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mespot_lib import face
-from mespot_lib.features.cache import cached_arrays
+from mespot_lib.features.cache import cached_of_face
 from mespot_lib.features.crops import CropRecipe, crop_stream
 from mespot_lib.features.flow import Method, dense_flow
 from mespot_lib.features.motion import sampling_step
@@ -71,9 +71,9 @@ def maximal_differences(video: Video, recipe: DifferenceRecipe) -> Differences:
     mespot_lib.frames.FrameError
         If a frame that the manifest promises cannot be read.
     """
-    backend = face.available_backend() if recipe.landmarks == "auto" else recipe.landmarks
-    described = {"name": "maximal_difference", **asdict(recipe), "landmarks": backend}
-    return Differences(**cached_arrays(video, described, lambda: _measured(video, recipe)._asdict()))
+    return Differences(
+        **cached_of_face(video, "maximal_difference", recipe, lambda: _measured(video, recipe)._asdict())
+    )
 
 
 def _measured(video: Video, recipe: DifferenceRecipe) -> Differences:

@@ -17,14 +17,14 @@ Otherwise the flow is taken since a key frame that is renewed after `key_s`, as 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from mespot_lib import face
-from mespot_lib.features.cache import cached_arrays
+from mespot_lib.features.cache import cached_of_face
 from mespot_lib.features.flow import Method, dense_flow
 from mespot_lib.features.motion import LONGEST_STEP_S, region_crop, sampling_step
 from mespot_lib.features.regions import NAMES, REGIONS
@@ -212,9 +212,7 @@ def mdmo_motion(video: Video, recipe: MdmoRecipe) -> MdmoMotion:
     mespot_lib.frames.FrameError
         If a frame that the manifest promises cannot be read.
     """
-    backend = face.available_backend() if recipe.landmarks == "auto" else recipe.landmarks
-    described = {"name": "mdmo", **asdict(recipe), "landmarks": backend}
-    return MdmoMotion(**cached_arrays(video, described, lambda: _measured(video, recipe)._asdict()))
+    return MdmoMotion(**cached_of_face(video, "mdmo", recipe, lambda: _measured(video, recipe)._asdict()))
 
 
 def _measured(video: Video, recipe: MdmoRecipe) -> MdmoMotion:

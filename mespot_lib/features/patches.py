@@ -8,16 +8,15 @@ Twelve landmarks on the brows, the nose and the mouth, as Li et al. (2019) take 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from mespot_lib import face
-from mespot_lib.features.cache import cached_arrays
-from mespot_lib.features.crops import CropRecipe, aligned
+from mespot_lib.features.cache import cached_of_face
+from mespot_lib.features.crops import CropRecipe, registered
 from mespot_lib.features.motion import sampling_step
-from mespot_lib.frames import iter_frames
 from mespot_lib.manifest import Video
 
 # part of the face -> landmarks (dlib's numbers, 0-based); the order is that of the regions
@@ -70,9 +69,7 @@ def face_patches(video: Video, recipe: PatchRecipe) -> FacePatches:
     mespot_lib.frames.FrameError
         If a frame that the manifest promises cannot be read.
     """
-    backend = face.available_backend() if recipe.landmarks == "auto" else recipe.landmarks
-    described = {"name": "patches", **asdict(recipe), "landmarks": backend}
-    return FacePatches(**cached_arrays(video, described, lambda: _cut(video, recipe)._asdict()))
+    return FacePatches(**cached_of_face(video, "patches", recipe, lambda: _cut(video, recipe)._asdict()))
 
 
 def _cut(video: Video, recipe: PatchRecipe) -> FacePatches:
@@ -82,16 +79,13 @@ def _cut(video: Video, recipe: PatchRecipe) -> FacePatches:
     stretch = np.full(len(frames), -1, dtype=np.int64)
     for t, squares, number in _squares(video, recipe):
         patches[t // step], stretch[t // step] = squares, number
-    if (stretch < 0).all():
-        raise face.NoFaceError(f"{video.uid}: no face in any of the sampled frames; try the other detector")
     return FacePatches(frames, patches, stretch)
 
 
 def _squares(video: Video, recipe: PatchRecipe) -> Iterator[tuple[int, np.ndarray, int]]:
     crops = CropRecipe(recipe.rate_hz, align=recipe.align, landmarks=recipe.landmarks)
-    frames = iter_frames(video, step=sampling_step(video.fps, recipe.rate_hz), grey=False)
     find, places, before = _finder(video, recipe), None, None
-    for t, grey, matrix, stretch in aligned(frames, video, crops):
+    for t, grey, matrix, stretch in registered(video, crops):
         if places is None or stretch != before:
             found = find(t, grey)
             # a face that is followed but not found in this one frame: an average face
