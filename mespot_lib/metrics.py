@@ -184,6 +184,10 @@ class Score:
         together = self.overall + other.overall if apart else None
         return Score(self.ME + other.ME, self.MaE + other.MaE, together=together)
 
+    def of_videos(self, videos: Iterable[str]) -> "Score":
+        """Return the counts of these videos together, without the videos."""
+        return sum((self.videos[video] for video in videos), Score(Counts(), Counts()))
+
     def __getitem__(self, part: str) -> Counts:
         """Return the counts of "ME", "MaE" or "overall"."""
         if part not in PARTS:

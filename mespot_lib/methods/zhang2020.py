@@ -129,13 +129,13 @@ def fit(train: Manifest, config: ZhangConfig, seed: int = 0) -> Fitted:
     Of equally good pairs the middle one is taken. Nothing is random: `seed` is there because every method has it.
     """
     scores = {uid: score_video(train.video(uid), config) for uid in train.uids}
-    return _fit(train, scores, config)
+    return _chosen(_trials(train, scores, config), train.uids, config)
 
 
 def leave_one_subject_out(
     manifest: Manifest, config: ZhangConfig, fit_config: ZhangConfig | None = None
 ) -> dict[str, list[Interval]]:
-    """Spot every video with thresholds chosen on the other subjects; each video is scored once.
+    """Spot every video with thresholds chosen on the other subjects; each is scored, and tried, once.
 
     fit_config : settings under which the thresholds are chosen, where those are to differ (for experiments).
     """
@@ -143,32 +143,34 @@ def leave_one_subject_out(
         {uid: score_video(manifest.video(uid), c) for uid in manifest.uids}
         for c in (config, fit_config or config)
     )
+    trials = _trials(manifest, fit_scores, fit_config or config)
     spotted = {}
     for fold in loso_folds(manifest):
-        fitted = _fit(
-            manifest.only(fold.train), {uid: fit_scores[uid] for uid in fold.train}, fit_config or config
-        )
+        fitted = _chosen(trials, fold.train, fit_config or config)
         spotted |= {uid: spot_proposals(scores[uid], fitted.thresholds_u, config) for uid in fold.test}
     return spotted
 
 
-def _fit(train: Manifest, scores: Mapping[str, Scores], config: ZhangConfig) -> Fitted:
-    truth = {uid: train.truth(uid) for uid in train.uids}
-    grid = [config.thresholds_u[kind] for kind in KINDS]
-    trials = np.array([_training_f1(scores, truth, pair, config) for pair in product(*grid)])
-    best = np.flatnonzero(trials == trials.max())
-    chosen = list(product(*grid))[best[len(best) // 2]]
+def _pairs(config: ZhangConfig) -> list[dict[str, float]]:
+    return [dict(zip(KINDS, pair, strict=True)) for pair in product(*(config.thresholds_u[k] for k in KINDS))]
+
+
+def _trials(manifest: Manifest, scores: Mapping[str, Scores], config: ZhangConfig) -> list[metrics.Score]:
+    """Score every video with every pair of thresholds."""
+    truth = {uid: manifest.truth(uid) for uid in scores}
+    return [
+        metrics.score(truth, {uid: spot_proposals(one, limits, config) for uid, one in scores.items()})
+        for limits in _pairs(config)
+    ]
+
+
+def _chosen(trials: Sequence[metrics.Score], uids: Sequence[str], config: ZhangConfig) -> Fitted:
+    """Choose the pair by what it does on these videos; the others have no say."""
+    f1 = np.array([trial.of_videos(uids).overall.f1 for trial in trials])
+    best = np.flatnonzero(f1 == f1.max())
     return Fitted(
-        config, dict(zip(KINDS, chosen, strict=True)), trials.reshape([len(values) for values in grid])
+        config, _pairs(config)[best[len(best) // 2]], f1.reshape([len(config.thresholds_u[k]) for k in KINDS])
     )
-
-
-def _training_f1(
-    scores: dict[str, Scores], truth: dict, thresholds: Sequence[float], config: ZhangConfig
-) -> float:
-    limits = dict(zip(KINDS, thresholds, strict=True))
-    spotted = {uid: spot_proposals(scores[uid], limits, config) for uid in scores}
-    return metrics.score(truth, spotted).overall.f1
 
 
 def prepare(video: Video, profile: str) -> None:
