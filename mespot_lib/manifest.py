@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -539,13 +540,25 @@ def check_manifest(manifest: Manifest) -> list[str]:
 
 def schema(name: str, definition: str | None = None) -> Any:
     """Return a validator for `data_manifests/<name>.schema.json` or one of its `$defs`."""
-    import jsonschema
-
+    jsonschema = _jsonschema()
     path = places.repository_root() / "data_manifests" / f"{name}.schema.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     if definition:
         document = {"$ref": f"#/$defs/{definition}", "$defs": document["$defs"]}
     return jsonschema.Draft202012Validator(document)
+
+
+@functools.cache
+def _jsonschema() -> Any:
+    """Import jsonschema without its grammars of international addresses: a second, and no schema here has any."""
+    grammars = "rfc3987_syntax"
+    sys.modules.setdefault(grammars, None)  # importing it fails then, as where it is not installed
+    try:
+        import jsonschema
+    finally:
+        if sys.modules[grammars] is None:
+            del sys.modules[grammars]
+    return jsonschema
 
 
 def _schema_problems(definition: str, rows: list[tuple[str, Mapping[str, Any]]]) -> list[str]:
