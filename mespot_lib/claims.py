@@ -82,6 +82,11 @@ class Claim:
     def place(self) -> str:
         return f"{self.table}, {self.where}"
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Return the `name=value` of the condition."""
+        return dict(part.split("=", 1) for part in self.condition.split() if "=" in part)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -192,7 +197,7 @@ def _claim(cells: Sequence[str], where: str) -> Claim:
     if not re.fullmatch(r"\d+" if claim.metric in COUNTS else r"\d+(\.\d+)?%?", claim.value, re.ASCII):
         kind = "a whole number" if claim.metric in COUNTS else "a number"
         raise ClaimsError(f"{where}: value {claim.value!r} of {claim.metric} is not {kind}")
-    settings = _settings(claim)
+    settings = claim.settings
     if not re.fullmatch(r"\d+(\.\d+)?", settings.get("T_eval", "0"), re.ASCII):
         raise ClaimsError(f"{where}: T_eval of the condition {claim.condition!r} is not a number")
     if claim.metric in ("best_f1", "gain_f1") and "over" not in settings:
@@ -404,11 +409,11 @@ def stricter_is_lower(claims: Sequence[Claim]) -> list[Finding]:
 
     `claims` are figures of one metric in one table that differ in T_eval alone.
     """
-    ordered = sorted(claims, key=lambda claim: float(_settings(claim)["T_eval"]))
+    ordered = sorted(claims, key=lambda claim: float(claim.settings["T_eval"]))
     findings = []
     for loose, strict in itertools.pairwise(ordered):
         follows = Range(Fraction(0), bounds(loose).high)
-        because = f"{loose.value} at the lower T_eval {_settings(loose)['T_eval']} allows"
+        because = f"{loose.value} at the lower T_eval {loose.settings['T_eval']} allows"
         slack = bounds(loose).half
         findings += _compare(strict, follows, "no higher score under a higher T_eval", because, slack)
     return findings
@@ -516,10 +521,6 @@ def _tables(claims: Iterable[Claim]) -> str:
     return ", ".join(dict.fromkeys(claim.table for claim in claims))
 
 
-def _settings(claim: Claim) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in claim.condition.split() if "=" in part)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The audit
 
@@ -591,7 +592,7 @@ def _audit_pooled(rows: Mapping[tuple[str, ...], Row]) -> list[Finding]:
 def _audit_thresholds(claims: Iterable[Claim]) -> list[Finding]:
     alike = defaultdict(list)
     for claim in claims:
-        if claim.table not in PROSE and "T_eval" in _settings(claim) and claim.metric in COUNTS | RATES:
+        if claim.table not in PROSE and "T_eval" in claim.settings and claim.metric in COUNTS | RATES:
             *what, condition = _quantity(claim)
             alike[claim.paper, claim.table, *what, _without_t_eval(condition)].append(claim)
     return [finding for group in alike.values() for finding in stricter_is_lower(group)]
@@ -613,8 +614,8 @@ def _audit_quoted(claims: Iterable[Claim]) -> list[Finding]:
     for group in methods.values():
         source = min((claim.paper for claim in group), key=lambda paper: (_year(paper), paper))
         for claim in group:
-            stated = _settings(claim).items()
-            originals = [one for one in group if one.paper == source and stated <= _settings(one).items()]
+            stated = claim.settings.items()
+            originals = [one for one in group if one.paper == source and stated <= one.settings.items()]
             if claim.paper != source and claim.table not in PROSE:
                 findings += quote_agrees(claim, originals)
     return findings
@@ -625,7 +626,7 @@ def _audit_boasts(claims: Iterable[Claim], rows: Mapping[tuple[str, ...], Row]) 
     for claim in claims:
         if claim.metric not in ("best_f1", "gain_f1"):
             continue
-        table = _settings(claim)["over"].replace("_", " ")
+        table = claim.settings["over"].replace("_", " ")
         f1 = [
             row["f1"]
             for (paper, name, dataset, _, _, expression), row in rows.items()

@@ -137,7 +137,7 @@ def test_page_is_complete_and_self_contained(finish, tmp_path):
     ):
         assert phrase in text
     assert "sharp = &lt;b&gt;" in text
-    assert not re.findall(r"""(?:src|href)=["']?(?!["']?data:)|@import|url\(|<script""", text)
+    assert not re.findall(r"""(?:src|href)=["']?(?!["']?(?:data:|#))|@import|url\(|<script""", text)
     assert len(problems) == 1
     assert json.loads((tmp_path / "report" / "results.json").read_text()) == found
     with open(tmp_path / "report" / "results.csv", newline="") as file:
