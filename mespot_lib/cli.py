@@ -337,21 +337,35 @@ def _sweep(
 
 @app.command()
 @_explain
-def report(as_json: Json = False) -> None:
-    """Pool the finished runs over folds and write reports/report.html."""
+def report(
+    reports: Annotated[
+        Path | None, typer.Option(help="Folder with runs/; by default MESPOT_REPORTS, else reports/.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.html and report/; by default the same.")
+    ] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+) -> None:
+    """Pool the finished runs over folds, compare methods, and write one page with its tables beside it."""
     from mespot_lib.page import write_report
+    from mespot_lib.runs import RunError
 
-    page, table, problems = write_report()
-    _print_report(page, table, problems, as_json)
+    if as_json and as_csv:
+        raise RunError("--json and --csv exclude each other; both are written to files anyway")
+    _print_report(*write_report(reports, out), as_json, as_csv)
 
 
-def _print_report(page: Path, table: list[dict[str, Any]], problems: list[str], as_json: bool) -> None:
+def _print_report(
+    page: Path, table: list[dict[str, Any]], problems: list[str], as_json: bool, as_csv: bool = False
+) -> None:
+    from mespot_lib.page import csv_text
     from mespot_lib.report import table_text
 
     for problem in problems:
         typer.echo(f"not shown: {problem}", err=True)
-    if as_json:
-        typer.echo(json.dumps(table, indent=2))
+    if as_json or as_csv:
+        typer.echo(json.dumps(table, indent=2) if as_json else csv_text(table), nl=as_json)
         return
     typer.echo(table_text(table) if table else "no finished run yet; `mespot reproduce` makes some")
     typer.echo(f"\n{page}")

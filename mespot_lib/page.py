@@ -36,7 +36,7 @@ from mespot_lib.report import (
     subject_f1,
     subject_rows,
 )
-from mespot_lib.runs import failures, scan_results
+from mespot_lib.runs import RunError, failures, scan_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,14 @@ def write_report(
     Returns
     -------
     (path of the page, rows of the table, one line for each run folder that could not be read)
+
+    Raises
+    ------
+    RunError
+        If `reports_root` is named and no folder.
     """
+    if reports_root and not Path(reports_root).is_dir():
+        raise RunError(f"{reports_root}: no such folder; it must be one with runs/ in it")
     root = Path(reports_root) if reports_root else places.reports_root()
     target = Path(out) if out else root
     results, problems = scan_results(root)
