@@ -36,9 +36,14 @@ The modules in the order in which data flows; each imports only from those above
     strips       a spotted expression from near
     claims       what the papers report, and where it contradicts itself
     runs         one run: a notebook on a fold, its key, its result files
-    sweep        many runs over worker processes
+    cluster      where the tasks of a sweep are done: this machine's processes, or any cluster that dask knows
+    progress     how far a sweep is, as a live table
+    sweep        many runs over workers: what is to be run and why, in which order, and what became of it
     viz          drawings of every stage, on given axes
+    ranks        average ranks of methods over subjects, and how far apart they must be
     report       finished runs pooled over folds, as numbers
+    comparison   methods beside each other on the same subjects, and beside the papers' claims
+    charts       drawings of finished runs, on given axes
     page         the same as one page to look at
     spot_page    what was spotted in one video: tables, figures and a page
     challenge    the files of the Grand Challenges and the rules they must keep

@@ -34,6 +34,12 @@ DEFAULT_DATASETS = "synthetic_casme2,synthetic_samm_lv"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes at work at the same time.")]
+AllWorkers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Processes (or jobs) at work at the same time; by default what cores and memory allow."
+    ),
+]
 
 
 def _explain(command: Callable[..., None]) -> Callable[..., None]:
@@ -302,37 +308,116 @@ def sweep(
     parameter: Annotated[
         list[str] | None, typer.Option("-p", help="name=value, a notebook parameter.")
     ] = None,
-    workers: Workers = 2,
+    workers: AllWorkers = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            help="Where the workers are, if not here: tcp://host:port, a scheduler file, or slurm, pbs, sge, lsf, "
+            "oar, htcondor; `mespot cluster` has recipes."
+        ),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and why.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run what failed with this code and data once more.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Execute notebooks over datasets and folds; what is finished is skipped."""
-    given = _parameters(parameter or [])
-    raise typer.Exit(_sweep(methods, datasets, folds, profile, _whole_numbers(seeds), given, workers))
-
-
-def _sweep(
-    methods: str,
-    datasets: str,
-    folds: str = "all",
-    profile: str = "quick",
-    seeds: Sequence[int] = (0,),
-    parameters: Mapping[str, Any] | None = None,
-    workers: int = 2,
-) -> int:
-    """Execute and print a summary; return the exit code, 1 if a run failed."""
+    """Execute notebooks over datasets and folds, on this machine or a cluster; what is finished is skipped."""
     from mespot_lib import sweep as sweeping
     from mespot_lib.catalogue import load_dataset
     from mespot_lib.runs import NOTEBOOKS
 
-    policy = (parameters or {}).get("fix_policy")
-    manifests = {name: load_dataset(name, policy=policy) for name in _names(datasets)}
+    given = _parameters(parameter or [])
+    numbers = _whole_numbers(seeds)
+    manifests = {name: load_dataset(name, policy=given.get("fix_policy")) for name in _names(datasets)}
     chosen = list(NOTEBOOKS) if methods == "all" else _names(methods)
-    jobs = sweeping.plan(chosen, manifests, folds, profile, seeds, parameters)
-    sweeping.measure_features(jobs, manifests, workers)
-    summary = sweeping.sweep(jobs, workers)
+    jobs = sweeping.plan(chosen, manifests, folds, profile, numbers, given)
+    if dry_run:
+        _print_status(sweeping.status(jobs), retry_failed, as_json)
+        return
+    options = {"scheduler": scheduler, "retry_failed": retry_failed}
+    raise typer.Exit(_sweep(jobs, manifests, workers, as_json, **options))
+
+
+def _sweep(
+    jobs: Sequence[Any],
+    manifests: Mapping[str, Any],
+    workers: int | None,
+    as_json: bool = False,
+    **options: Any,
+) -> int:
+    """Execute and print a summary; return the exit code, 1 if a run failed."""
+    from mespot_lib import cluster
+    from mespot_lib import sweep as sweeping
+
+    # a plea to end, as by ^C: workers are ended and half-written runs removed on the way out
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    summary = sweeping.sweep(jobs, manifests, workers=workers or cluster.usable_workers(), **options)
     for run in summary.damaged:
         typer.echo(f"half-written, done again: {run}", err=True)
-    typer.echo(str(summary))
-    return 1 if summary.failed else 0
+    for reason in summary.failed_before.values():
+        typer.echo(f"failed before: {reason}", err=True)
+    if as_json:
+        listed = {name: list(map(str, getattr(summary, name))) for name in ("done", "skipped", "damaged")}
+        failed = {"failed": summary.failed, "failed_before": summary.failed_before}
+        typer.echo(json.dumps(listed | failed, indent=2))
+    else:
+        typer.echo(str(summary))
+    return 1 if summary.failed or summary.failed_before else 0
+
+
+def _print_status(found: Sequence[Any], retry_failed: bool, as_json: bool) -> None:
+    waiting = {"missing", "stale", "damaged"} | ({"failed"} if retry_failed else set())
+    rows = [
+        {**asdict(one.job.run), "state": one.state, "why": one.why, "run": one.state in waiting}
+        for one in found
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row, one in zip(rows, found, strict=True):
+        typer.echo(
+            f"{'run ' if row['run'] else 'skip'}  {one.state:<8}  {one.job.run}{': ' * bool(one.why)}{one.why}"
+        )
+    to_run = sum(row["run"] for row in rows)
+    typer.echo(f"{to_run} of {len(rows)} runs would be executed")
+
+
+@app.command()
+@_explain
+def cluster(
+    kind: Annotated[str, typer.Argument(help="hosts, kubernetes, or slurm, pbs, sge, lsf, oar, htcondor.")],
+    workers: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
+    address: Annotated[str, typer.Option(help="hosts: where the scheduler is to be.")] = "tcp://HOST:8786",
+    host: Annotated[
+        list[str] | None, typer.Option(help="hosts: a machine for a worker; several times.")
+    ] = None,
+    image: Annotated[str, typer.Option(help="kubernetes: container with mespot.")] = "",
+    claim: Annotated[str, typer.Option(help="kubernetes: volume claim with the data, for all pods.")] = "",
+    memory: Annotated[str, typer.Option(help="Of a worker, as `4 GB`, for kubernetes `4Gi`.")] = "",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("-o", help="batch systems: name=value of dask-jobqueue, as queue, account, walltime."),
+    ] = None,
+) -> None:
+    """Print what starts workers elsewhere: commands, a job script, or a file for kubectl. Nothing is started."""
+    from mespot_lib import cluster as recipes
+
+    size = {"memory": memory} if memory else {}
+    if kind == "hosts":
+        typer.echo(recipes.hosts_recipe(address, host or ["HOST"]))
+    elif kind == "kubernetes":
+        import yaml
+
+        if not image:
+            raise recipes.ClusterError("kubernetes needs --image, a container with mespot installed")
+        spec = recipes.kubernetes_spec(image, workers, claim=claim, **size)
+        typer.echo(yaml.safe_dump(spec, sort_keys=False), nl=False)
+    elif kind in recipes.BATCH_SYSTEMS:
+        typer.echo(recipes.batch_recipe(kind, workers, size | _parameters(option or [], "-o")))
+    else:
+        known = ", ".join(["hosts", "kubernetes", *recipes.BATCH_SYSTEMS])
+        raise recipes.ClusterError(f"unknown kind of cluster {kind!r}; known: {known}")
 
 
 @app.command()
@@ -459,11 +544,23 @@ def claims(
 
 @app.command()
 @_explain
-def reproduce(workers: Workers = 2) -> None:
-    """Draw the synthetic datasets, run every method on every fold of them, write the report."""
+def reproduce(
+    workers: AllWorkers = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every fold of every method, of the 200 fps set too.")
+    ] = False,
+) -> None:
+    """Draw the synthetic datasets, run every method on every fold of them, write the report.
+
+    Of the second set, at 200 fps, the methods that are trained run on one fold only; --full runs all.
+    """
+    from mespot_lib import sweep as sweeping
+    from mespot_lib.catalogue import load_dataset
     from mespot_lib.page import write_report
 
-    code = _sweep("all", DEFAULT_DATASETS, workers=workers)
+    manifests = {name: load_dataset(name) for name in _names(DEFAULT_DATASETS)}
+    jobs = sweeping.reproduction(manifests, full)
+    code = _sweep(jobs, manifests, workers)
     _print_report(*write_report(), as_json=False)
     raise typer.Exit(code)
 
@@ -481,7 +578,7 @@ def _whole_numbers(text: str) -> list[int]:
         raise RunError(f"--seeds must be whole numbers separated by commas, got {text!r}") from None
 
 
-def _parameters(texts: list[str]) -> dict[str, Any]:
+def _parameters(texts: list[str], option: str = "-p") -> dict[str, Any]:
     """Return name=value pairs; a value is read as JSON where it is that, else as text."""
     from mespot_lib.runs import RunError
 
@@ -489,7 +586,7 @@ def _parameters(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise RunError(f"-p must be name=value, got {text!r}")
+            raise RunError(f"{option} must be name=value, got {text!r}")
         try:
             found[name] = json.loads(value)
         except json.JSONDecodeError:

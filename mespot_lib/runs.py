@@ -21,13 +21,16 @@ import datetime
 import functools
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
 import shutil
 import sys
 import time
+import uuid
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -48,6 +51,8 @@ NOTEBOOKS = {
     "stsnet_sw": "40_stsnet",
     "i3d_bifpn": "50_bifpn",
 }
+# Those that are trained anew for every fold: minutes a run instead of seconds.
+LEARNED = ("yap2022_3dcnn", "mesnet", "stsnet_sw", "i3d_bifpn")
 PROFILES = ("quick", "paper")
 
 _PACKAGE = __name__.partition(".")[0]
@@ -60,7 +65,12 @@ _AFTER_RUNS = (
     "strips.py",
     "spot_page.py",
     "claims.py",
+    "ranks.py",
     "report.py",
+    "comparison.py",
+    "charts.py",
+    "cluster.py",
+    "progress.py",
     "sweep.py",
     "viz.py",
     "page.py",
@@ -85,6 +95,10 @@ KERNEL_ENVIRONMENT = {
 
 class RunError(ValueError):
     """A run that cannot be started or that failed, or a stored result that cannot be read."""
+
+
+class KernelDied(RunError):
+    """The kernel of a run was killed, for instance because memory was short: trying again may help."""
 
 
 @dataclass(frozen=True)
@@ -389,14 +403,11 @@ def execute(run: Run, manifest_digest: str) -> Path:
     """
     check_parameters(run)
     folder = run_folder(run, manifest_digest)
-    inside = folder.relative_to(runs_root())
-    partial = runs_root() / ".partial" / "-".join(inside.parts)
-    with _alone_with(partial):
+    with _alone_with(_partial(folder)) as partial:
         if state(folder) == "finished":
             return folder
-        shutil.rmtree(partial, ignore_errors=True)  # left by a killed run: nobody else is at it
         partial.mkdir()
-        failed = runs_root() / "failed" / inside
+        failed = failed_folder(folder)
         try:
             seconds = _execute_notebook(run, partial)
             _complete(run, partial, manifest_digest, folder.name.removeprefix(f"{run.fold}-"), seconds)
@@ -404,13 +415,51 @@ def execute(run: Run, manifest_digest: str) -> Path:
             reason = f"{run}: {_reason(error)} (executed notebook: {_shown(failed / 'notebook.ipynb')})"
             _write_json(partial / "error.json", {"run": asdict(run), "reason": reason})
             _move(partial, failed)
-            raise RunError(reason) from error
-        except BaseException:  # interrupted
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+            raise (KernelDied if _kernel_died(error) else RunError)(reason) from error
         _move(partial, folder)
         _forget_failures(run)
     return folder
+
+
+def failed_folder(folder: Path) -> Path:
+    """Return where a run that is to leave `folder` leaves its notebook if it fails."""
+    return runs_root() / "failed" / folder.relative_to(runs_root())
+
+
+def _partial(folder: Path) -> Path:
+    """Return where a run is at work that is to leave `folder`, or what is kept of its failure."""
+    return runs_root() / ".partial" / "-".join(folder.relative_to(runs_root()).parts)
+
+
+def _kernel_died(error: Exception) -> bool:
+    # nbclient's own error, or what jupyter_client says of a kernel that dies while it starts
+    return type(error).__name__ == "DeadKernelError" or "Kernel died" in str(error)
+
+
+def pack(folder: Path) -> bytes:
+    """Return the files of a run folder, to be sent to where its sweep was started; see `admit`."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            archive.write(path, path.name)
+    return data.getvalue()
+
+
+def admit(packed: bytes, folder: Path) -> None:
+    """Put a run folder, finished or failed, that another host has packed, where it belongs.
+
+    Raises
+    ------
+    RunError
+        If what was sent is no finished run, though `folder` is the place of one.
+    """
+    with _alone_with(_partial(folder)) as partial:
+        partial.mkdir()
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            archive.extractall(partial)
+        if not folder.is_relative_to(runs_root() / "failed"):
+            read_result(partial)
+        _move(partial, folder)
 
 
 def failures(reports_root: str | Path | None = None) -> list[dict[str, Any]]:
@@ -430,18 +479,37 @@ def _forget_failures(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def _alone_with(partial: Path, wait_s: float = -1) -> Iterator[None]:
-    """Hold the lock of a partial folder; the system lets it go when its process dies."""
+def _alone_with(partial: Path, wait_s: float = -1) -> Iterator[Path]:
+    """Hold the lock of a partial folder, which is not there at the start nor at the end.
+
+    The system lets the lock go when its process dies; what that leaves in the folder nobody else is at.
+    """
     from filelock import FileLock
 
     partial.parent.mkdir(parents=True, exist_ok=True)
     path = partial.with_name(partial.name + ".lock")
     with FileLock(path, timeout=wait_s):
+        shutil.rmtree(partial, ignore_errors=True)
         try:
-            yield
+            yield partial
         finally:
+            shutil.rmtree(partial, ignore_errors=True)
             with contextlib.suppress(OSError):  # Windows keeps files that are open
                 path.unlink()
+
+
+@contextlib.contextmanager
+def at_work() -> Iterator[str]:
+    """Yield a word by which others see, as long as the block lasts, whether their folder of runs is this one."""
+    word = f"sweep-{uuid.uuid4().hex}"
+    with _alone_with(runs_root() / ".partial" / word) as sign:
+        sign.mkdir()
+        yield word
+
+
+def is_at_work(word: str) -> bool:
+    """Return whether whoever has got this word from `at_work` writes to the same folder of runs."""
+    return (runs_root() / ".partial" / word).is_dir()
 
 
 def remove_abandoned() -> int:
@@ -451,7 +519,6 @@ def remove_abandoned() -> int:
     removed = 0
     for partial in [path for path in (runs_root() / ".partial").glob("*/") if path.is_dir()]:
         with contextlib.suppress(Timeout), _alone_with(partial, wait_s=0):
-            shutil.rmtree(partial, ignore_errors=True)
             removed += 1
     return removed
 
@@ -524,11 +591,16 @@ def _complete(run: Run, partial: Path, manifest_digest: str, key: str, seconds: 
     if not path.is_file():
         raise RunError("the notebook stored no result")
     record = json.loads(path.read_text(encoding="utf-8"))
-    asked = {name: getattr(run, name) for name in ("method", "dataset", "fold", "profile", "seed")}
-    asked["manifest_digest"] = manifest_digest
-    for name, value in asked.items():
-        if record[name] != value:
-            raise RunError(f"the notebook stored {name} {record[name]!r}, asked for was {value!r}")
+    for name in ("method", "dataset", "fold", "profile", "seed"):
+        if record[name] != getattr(run, name):
+            raise RunError(
+                f"the notebook stored {name} {record[name]!r}, asked for was {getattr(run, name)!r}"
+            )
+    if record["manifest_digest"] != manifest_digest:
+        raise RunError(
+            f"the notebook read another {run.dataset} than the run was planned for (digest "
+            f"{record['manifest_digest'][:12]} instead of {manifest_digest[:12]}): have all hosts the same copy?"
+        )
     record |= {
         "parameters": dict(run.parameters),
         "code_version": code_version(notebook_path(run)),

@@ -43,9 +43,14 @@ ORDER = (
     "strips",
     "claims",
     "runs",
+    "cluster",
+    "progress",
     "sweep",
     "viz",
+    "ranks",
     "report",
+    "comparison",
+    "charts",
     "page",
     "spot_page",
     "challenge",
@@ -57,7 +62,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What not every command needs, or not every machine has, is imported where it is used.
 LAZY = {
     *("av", "torch", "mediapipe", "skimage", "papermill", "openpyxl", "jsonschema", "ipywidgets"),
-    "transformers",
+    *("transformers", "distributed", "dask", "dask_jobqueue", "dask_kubernetes", "rich"),
 }
 
 

@@ -243,7 +243,7 @@ def toy(monkeypatch, tmp_path):
 def test_sweep_plans_what_was_asked_for_and_tells_what_became_of_it(toy, monkeypatch):
     seen = []
 
-    def fake(jobs, workers):
+    def fake(jobs, manifests, **options):
         seen.extend(job.run for job in jobs)
         return Summary(done=seen[:1], skipped=seen[1:-1], failed={"last": "because"})
 

@@ -232,7 +232,7 @@ def test_what_a_run_sets_itself_cannot_be_set_again(tiny, name):
 
 
 def test_a_result_for_another_dataset_content_is_refused(tiny, reports):
-    with pytest.raises(RunError, match=r"stored manifest_digest .* asked for was '0000'"):
+    with pytest.raises(RunError, match=r"read another toy than the run was planned for .* instead of 0000"):
         runs.execute(tiny(), "0000")
 
 

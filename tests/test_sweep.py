@@ -1,5 +1,9 @@
-"""Many runs: planning, workers, resuming, failures."""
+"""Many runs: planning, workers, resuming, failures, clusters that share nothing."""
 
+import contextlib
+import importlib
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,13 +12,18 @@ import psutil
 import pytest
 from toy import executing, leftovers, toy_manifest, wait_for
 
-from mespot_lib import runs
-from mespot_lib.runs import RunError
-from mespot_lib.sweep import Job, Summary, choose_folds, plan, sweep
+from mespot_lib import cluster, runs
+from mespot_lib import sweep as sweeping
+from mespot_lib.cluster import ClusterError
+from mespot_lib.runs import LEARNED, NOTEBOOKS, RunError
+from mespot_lib.sweep import Job, Summary, choose_folds, plan, reproduction, status, sweep
 
 
 def job(run):
     return Job(run, toy_manifest().digest())
+
+
+# --- planning -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -44,14 +53,72 @@ def test_impossible_sweeps_are_refused_before_they_start():
         plan(["zhang2020"], {"toy": toy_manifest()}, profile="slow")
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_the_reproduction_trains_on_one_fold_of_the_second_set_unless_it_is_to_be_full(full):
+    jobs = reproduction({"first": toy_manifest(), "second": toy_manifest()}, full)
+    counted = {
+        (dataset, learned): sum(
+            one.run.dataset == dataset and (one.run.method in LEARNED) == learned for one in jobs
+        )
+        for dataset in ("first", "second")
+        for learned in (False, True)
+    }
+    free, trained = len(NOTEBOOKS) - len(LEARNED), len(LEARNED)
+    assert counted == {
+        ("first", False): 2 * free,
+        ("first", True): 2 * trained,
+        ("second", False): 2 * free,
+        ("second", True): trained * (2 if full else 1),
+    }
+
+
+def test_the_trained_methods_are_those_that_reach_the_optimiser():
+    reach = {name: "mespot_lib.train" in imports(f"mespot_lib.methods.{name}") for name in NOTEBOOKS}
+    assert {name for name, trains in reach.items() if trains} == set(LEARNED)
+
+
+def imports(name):
+    module = importlib.import_module(name)
+    return {
+        getattr(value, "__module__", None) or getattr(value, "__name__", "")
+        for value in vars(module).values()
+    }
+
+
+def test_the_status_says_why_a_run_is_to_be_run(tiny, reports):
+    fresh, done, other_code, other_data, half, failed = (job(tiny(seed=seed)) for seed in range(6))
+    record = {"profile": "quick", "fold": "s01", "parameters": {}, "finished": "2020-01-01T00:00:00+00:00"}
+    versions = {"code_version": runs.code_version(runs.notebook_path(fresh.run)), "seconds": 1.0}
+    for one, changed in ((other_code, {"code_version": "old"}), (other_data, {"manifest_digest": "old"})):
+        folder = one.folder.with_name("s01-000000000000" if "code_version" in changed else "s01-111111111111")
+        folder.mkdir(parents=True)
+        stored = record | versions | {"manifest_digest": one.manifest_digest, "seed": one.run.seed} | changed
+        (folder / "result.json").write_text(json.dumps(stored))
+    half.folder.mkdir(parents=True)
+    lost = runs.failed_folder(failed.folder)
+    lost.mkdir(parents=True)
+    (lost / "error.json").write_text(json.dumps({"run": {}, "reason": "stumbled"}))
+    runs.execute(done.run, done.manifest_digest)
+    assert [(one.state, one.why) for one in status([fresh, done, other_code, other_data, half, failed])] == [
+        ("missing", "never run"),
+        ("finished", ""),
+        ("stale", "code changed since 2020-01-01T00:00"),
+        ("stale", "data changed since 2020-01-01T00:00"),
+        ("damaged", "its folder is there, but half-written or damaged"),
+        ("failed", "stumbled"),
+    ]
+
+
+# --- running --------------------------------------------------------------------------------------------------------
+
+
 def test_two_workers_and_one_give_the_same_and_a_failing_run_stops_nobody(tiny, reports, monkeypatch):
     good = [job(tiny(fold=fold, seed=seed)) for fold, seed in (("s01", 0), ("s02", 4))]
     bad = job(tiny(stumble=True))
     stored = {}
     for workers in (1, 2):
         monkeypatch.setenv("MESPOT_REPORTS", str(reports / str(workers)))
-        half_written = runs.run_folder(good[1].run, good[1].manifest_digest)
-        half_written.mkdir(parents=True)
+        good[1].folder.mkdir(parents=True)
         summary = sweep([bad, *good], workers=workers, progress=False)
         assert str(summary) == "2 runs done (1 of them half-written before), 0 skipped, 1 failed"
         assert summary.damaged == [good[1].run]
@@ -62,7 +129,11 @@ def test_two_workers_and_one_give_the_same_and_a_failing_run_stops_nobody(tiny, 
         assert leftovers(reports / str(workers)) == []
     assert len(stored[1]) == 2
     assert stored[1] == stored[2]
-    assert str(sweep(good, progress=False)) == "0 runs done, 2 skipped, 0 failed"
+    # nothing is repeated: neither what is finished nor, unless asked for, what failed with the same code and data
+    again = sweep([bad, *good], progress=False)
+    assert str(again) == "0 runs done, 2 skipped, 0 failed, 1 failed before (--retry-failed)"
+    assert list(again.failed_before) == [str(bad.run)]
+    assert "stumbled on purpose" in again.failed_before[str(bad.run)]
 
 
 def lasting(result):
@@ -72,17 +143,50 @@ def lasting(result):
     return record, result.truth, result.spotted, {uid: s.tobytes() for uid, s in result.scores().items()}
 
 
-@pytest.mark.slow
-def test_a_killed_worker_costs_nothing(tiny, reports, tmp_path):
+def test_a_failed_run_is_repeated_when_asked_for(tiny, reports, tmp_path):
+    switch = tmp_path / "broken"
+    run = tiny()
+    notebook = json.loads((tmp_path / "tiny.ipynb").read_text())
+    notebook["cells"][-1]["source"] = (
+        f"import os\nassert not os.path.exists({str(switch)!r})\n{''.join(notebook['cells'][-1]['source'])}"
+    )
+    (tmp_path / "tiny.ipynb").write_text(json.dumps(notebook))
+    switch.touch()
+    (reason,) = sweep([job(run)], workers=1, progress=False).failed.values()
+    assert "AssertionError" in reason
+    (failure,) = runs.failures(reports)
+    assert (failure["folder"] / "notebook.ipynb").is_file()
+    switch.unlink()
+    assert (
+        str(sweep([job(run)], workers=1, progress=False, retry_failed=True))
+        == "1 runs done, 0 skipped, 0 failed"
+    )
+    assert runs.failures(reports) == []
+
+
+def test_a_killed_worker_costs_nothing_and_a_killed_kernel_is_begun_anew(tiny, reports, tmp_path):
     jobs = [job(tiny(fold=fold, wait_s=3.0)) for fold in ("s01", "s02")]
     driver = start(jobs, tmp_path)
-    wait_for(lambda: executing(reports / "runs" / ".partial"))
-    worker = next(p for p in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(p.cmdline()))
+    partial = reports / "runs" / ".partial"
+    wait_for(lambda: executing(partial))
+    family = psutil.Process(driver.pid).children(recursive=True)
+    kernels = [process for process in family if "ipykernel_launcher" in " ".join(process.cmdline())]
+    worker = kernels[0].parent()
     worker.kill()
-    output, _ = driver.communicate(timeout=120)
+    others = [kernel for kernel in kernels if kernel.is_running() and kernel.ppid() not in (worker.pid, 1)]
+    for kernel in others[:1]:
+        kernel.kill()
+    output, _ = driver.communicate(timeout=180)
     assert "2 runs done, 0 skipped, 0 failed" in output
-    assert len(runs.read_results(reports)) == 2
+    killed = [lasting(result) for result in runs.read_results(reports)]
+    assert len(killed) == 2
     assert leftovers(reports) == []
+    wait_for(lambda: not any(process.is_running() for process in family))
+    for one in jobs:
+        one.folder.rename(one.folder.with_name("gone"))
+        runs.shutil.rmtree(one.folder.with_name("gone"))
+        runs.execute(one.run, one.manifest_digest)
+    assert [lasting(result) for result in runs.read_results(reports)] == killed
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tiny, reports, tmp_path):
@@ -109,8 +213,132 @@ def start(jobs, folder, workers=2):
         "from mespot_lib.sweep import Job, sweep",
         "if __name__ == '__main__':",
     ]
-    script.write_text("\n".join([*lines, f"    print(sweep({jobs!r}, {workers}, progress=False))"]))
+    script.write_text("\n".join([*lines, f"    print(sweep({jobs!r}, workers={workers}, progress=False))"]))
     return subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+
+
+# --- a scheduler with workers of its own ----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def running_cluster(folder, environments):
+    """A scheduler and one worker for each environment, as on other hosts; yields the address."""
+    file = folder / "scheduler.json"
+    log = (folder / "cluster.log").open("w")
+    options = {"stdout": log, "stderr": log, "cwd": folder}
+    dask = [sys.executable, "-m", "dask"]
+    start = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+    started = [subprocess.Popen([*start, "--scheduler-file", file], **options)]
+    try:
+        wait_for(file.exists)
+        address = wait_for(lambda: json.loads(file.read_text() or "{}")).get("address")
+        words = cluster.worker_command(address).split()[1:]
+        for number, environment in enumerate(environments):
+            local = ["--local-directory", folder / f"worker{number}"]
+            started.append(subprocess.Popen([*dask, *words, *local], env=os.environ | environment, **options))
+        yield address
+    finally:
+        family = [child for one in started for child in psutil.Process(one.pid).children(recursive=True)]
+        for one in reversed(started):
+            one.terminate()
+        for one in started:
+            one.wait(30)
+        psutil.wait_procs(family, 10)
+        log.close()
+
+
+COUNTED = """
+import os
+from pathlib import Path
+import numpy as np
+from mespot_lib.features.cache import cached_arrays
+
+def prepare(video, profile):
+    def compute():
+        with open(os.environ["COUNTED"], "a") as file:
+            file.write(f"{video.uid} {video.path}\\n")
+        return {"ones": np.ones(3)}
+    cached_arrays(video, {"name": "counted"}, compute)
+"""
+
+
+@pytest.fixture
+def counted(tmp_path, monkeypatch):
+    """Two methods, known in every process, that measure the same of each video and note it; the notes."""
+    (tmp_path / "site").mkdir()
+    for name in ("tiny", "tiny_too"):
+        (tmp_path / "site" / f"{name}.py").write_text(COUNTED)
+    hook = f"import mespot_lib.methods\nmespot_lib.methods.__path__.append({str(tmp_path / 'site')!r})\n"
+    (tmp_path / "site" / "sitecustomize.py").write_text(hook)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setenv("MESPOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COUNTED", str(tmp_path / "counted.txt"))
+    methods = importlib.import_module("mespot_lib.methods")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path / "site")])
+    (tmp_path / "counted.txt").touch()
+    return lambda: sorted((tmp_path / "counted.txt").read_text().splitlines())
+
+
+def test_workers_that_share_nothing_give_the_same_and_features_are_computed_once_each(
+    tiny, reports, counted, tmp_path, monkeypatch
+):
+    manifest = toy_manifest()
+    jobs = [job(tiny(fold=fold)) for fold in ("s01", "s02")]
+    too = [job(runs.Run(**(vars(one.run) | {"method": "tiny_too"}))) for one in jobs]
+    bad = job(tiny(stumble=True))
+    here = sweep([*jobs, *too], {"toy": manifest}, workers=2, progress=False)
+    # the notebook says it is `tiny`, so the runs of the other method fail; what they need was measured all the same
+    assert (len(here.done), len(here.failed)) == (2, 2)
+    assert [line.split()[0] for line in counted()] == sorted(manifest.uids)
+    local = [lasting(result) for result in runs.read_results()]
+    # another host's copy of the data lies elsewhere, and so do its cache and its reports
+    for host in ("a", "b"):
+        (tmp_path / host / "data" / "toy").mkdir(parents=True)
+    environments = [
+        {
+            "MESPOT_DATA": str(tmp_path / host / "data"),
+            "MESPOT_CACHE": str(tmp_path / host / "cache"),
+            "MESPOT_REPORTS": str(tmp_path / host / "reports"),
+        }
+        for host in ("a", "b")
+    ]
+    monkeypatch.setenv("MESPOT_REPORTS", str(tmp_path / "afar"))
+    with running_cluster(tmp_path, environments) as address:
+        summary = sweep([bad, *jobs], {"toy": manifest}, scheduler=address, progress=False)
+        assert str(summary) == "2 runs done, 0 skipped, 1 failed"
+        assert str(sweep(jobs, scheduler=address, progress=False)) == "0 runs done, 2 skipped, 0 failed"
+    assert [lasting(result) for result in runs.read_results()] == local
+    (failure,) = runs.failures()
+    assert (failure["folder"] / "notebook.ipynb").is_file()
+    assert leftovers(tmp_path / "afar") == []
+    afar = [line for line in counted() if str(tmp_path) in line]
+    assert sorted(line.split()[0] for line in afar) == sorted(manifest.uids)
+
+
+def test_a_worker_with_other_code_is_refused(tiny, reports):
+    outcome = sweeping._work(job(tiny()), "s01-of-other-code", "word", [])
+    assert "is not that of the machine the sweep was started on" in outcome.error
+    assert runs.scan_results(reports) == ([], [])
+
+
+def test_no_scheduler_and_no_worker_are_said(reports, tmp_path):
+    with (
+        pytest.raises(ClusterError, match="no scheduler answers at 'tcp://127.0.0.1:9'"),
+        cluster.connect("tcp://127.0.0.1:9"),
+    ):
+        pass
+    with (
+        running_cluster(tmp_path, []) as address,
+        pytest.raises(ClusterError, match=r"no worker has joined .*start some: dask worker tcp://"),
+        cluster.connect(address, wait_s=0.5),
+    ):
+        pass
+
+
+def test_tasks_are_functions_of_the_library():
+    """What crosses a process border is importable there: no lambda, nothing defined in a notebook."""
+    for task in (sweeping._measure, sweeping._work, sweeping._executing):
+        assert getattr(importlib.import_module(task.__module__), task.__qualname__) is task
 
 
 def test_summary_counts():
