@@ -74,6 +74,7 @@ _AFTER_RUNS = (
     "sweep.py",
     "viz.py",
     "page.py",
+    "respot.py",
     "explore.py",
     "challenge.py",
     "leaderboard.py",

@@ -323,7 +323,7 @@ def test_a_worker_with_other_code_is_refused(tiny, reports):
 
 def test_no_scheduler_and_no_worker_are_said(reports, tmp_path):
     with (
-        pytest.raises(ClusterError, match="no scheduler answers at 'tcp://127.0.0.1:9'"),
+        pytest.raises(ClusterError, match="no scheduler answers at"),
         cluster.connect("tcp://127.0.0.1:9"),
     ):
         pass
