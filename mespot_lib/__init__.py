@@ -40,6 +40,8 @@ The modules in the order in which data flows; each imports only from those above
     progress     how far a sweep is, as a live table
     sweep        many runs over workers: what is to be run and why, in which order, and what became of it
     viz          drawings of every stage, on given axes
+    respot       finished folds spotted again with other settings
+    explore      the threshold explorer: the same under sliders, with linked views
     ranks        average ranks of methods over subjects, and how far apart they must be
     report       finished runs pooled over folds, as numbers
     comparison   methods beside each other on the same subjects, and beside the papers' claims

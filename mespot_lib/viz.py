@@ -15,10 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
 from mespot_lib import metrics
+from mespot_lib.curves import Curves
 from mespot_lib.face import CROP_UNITS, EYES_BELOW_TOP_U, INNER_EYES_U, detect_face, transform_points
 from mespot_lib.features.regions import GROUPS, NAMES, REGIONS, region_boxes
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Video
+from mespot_lib.metrics import Score
 from mespot_lib.strips import caricature, strongest_movements
 from mespot_lib.user_video import Analysis, activity, apex_of, doubts
 
@@ -358,6 +360,81 @@ def _running_mean(signal: np.ndarray, window: int) -> np.ndarray:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Results
+
+
+PART_STYLES = {
+    "ME": {"color": KIND_COLOURS["ME"], "ls": (0, (5, 3)), "marker": "o"},
+    "MaE": {"color": KIND_COLOURS["MaE"], "ls": (0, (2, 2)), "marker": "s"},
+    "overall": {"color": "#000000", "ls": "-", "marker": "^"},
+}
+
+
+def draw_stored(ax: Axes, stored: Curves | Sequence[Interval], levels: Sequence, fps: float) -> Axes:
+    """Draw what a run has stored of a video: score curves, or proposals at the height of their scores.
+
+    levels : thresholds across, each with name, kind and value, as `respot.levels` returns them.
+    """
+    if isinstance(stored, Curves):
+        seconds = np.arange(len(stored.curves)) / fps
+        for kind, curve in zip(KINDS, stored.curves.T, strict=True):
+            ax.plot(seconds, curve, color=KIND_COLOURS[kind], lw=1, label=kind)
+    else:
+        for kind in KINDS:
+            own = [span for span in stored if span.kind == kind]
+            ends = [(span.onset / fps, (span.offset + 1) / fps) for span in own]
+            ax.hlines([span.score for span in own], *zip(*ends, strict=True) if ends else ([], []))
+            ax.collections[-1].set(color=KIND_COLOURS[kind], lw=2, alpha=0.5, label=kind)
+    for level in levels:
+        ax.axhline(level.value, color=KIND_COLOURS[level.kind], lw=1, ls=PART_STYLES[level.kind]["ls"])
+    ax.set(xlabel="time, s", ylabel="score")
+    ax.set_ylim(bottom=0)
+    ax.legend(ncols=2, loc="upper right", fontsize=8)
+    return ax
+
+
+def draw_sweep(ax: Axes, values: Sequence[str], scores: Sequence[Score], name: str, now: int | None) -> Axes:
+    """Draw F1 of each kind and overall over the values of one setting, and at which of them it stands now."""
+    places = np.arange(len(values))
+    for part, style in PART_STYLES.items():
+        heights = [score[part].f1 for score in scores]
+        ax.plot(places, heights, label=part, lw=1.6, ms=7, markevery=[] if now is None else [now], **style)
+    if now is not None:
+        ax.axvline(now, color="#444444", lw=1, ls=":")
+    every = -(-len(values) // 8)
+    ax.set_xticks(places[::every], values[::every])
+    ax.set(xlabel=name, ylabel="F1", ylim=(-0.02, 1.02))
+    ax.legend(fontsize=8)
+    return ax
+
+
+def draw_recall(ax: Axes, scores: Sequence[Score], now: Score) -> Axes:
+    """Draw precision over recall of each kind and overall along a sweep, and where it stands now."""
+    recall = np.linspace(0.02, 1, 99)
+    for f1 in (0.2, 0.4, 0.6, 0.8):
+        reached = recall > f1 / (2 - f1)
+        own = recall[reached]
+        ax.plot(own, f1 * own / (2 * own - f1), color="#D0D0D0", lw=0.8, zorder=0)
+        ax.annotate(f"F1 {f1}", (1, f1 / (2 - f1)), ha="right", va="bottom", fontsize=6, color="#767676")
+    for part, style in PART_STYLES.items():
+        known = [score[part] for score in scores if score[part].tp + score[part].fp]
+        ax.plot(
+            [one.recall for one in known], [one.precision for one in known], lw=1.6, **style, markevery=[]
+        )
+        ax.plot(now[part].recall, now[part].precision, **style, ms=7, label=part)
+    ax.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    return ax
+
+
+def draw_boundary_errors(ax: Axes, late_ms: np.ndarray, edges_ms: np.ndarray) -> Axes:
+    """Draw how late onset and offset of the hits are, (P, 2) in ms; what lies outside the edges counts at the end."""
+    within = np.clip(late_ms, edges_ms[0], edges_ms[-1])
+    bars = ax.hist(list(within.T), edges_ms, label=["onset", "offset"], color=["#56B4E9", "#FFFFFF"])[2]
+    for bar in bars[1]:
+        bar.set(hatch="////", edgecolor="#444444")
+    ax.axvline(0, color="#444444", lw=1, ls=":")
+    ax.set(xlabel="late, ms (early is negative)", ylabel="hits")
+    ax.legend(fontsize=8)
+    return ax
 
 
 def draw_readout(ax: Axes, readings: Mapping[str, tuple], unit: str = "px", bias: bool = False) -> Axes:

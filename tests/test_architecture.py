@@ -47,6 +47,8 @@ ORDER = (
     "progress",
     "sweep",
     "viz",
+    "respot",
+    "explore",
     "ranks",
     "report",
     "comparison",
