@@ -545,12 +545,12 @@ class _PoseModel:
         x, y = (columns - origin[0]) / per_u, (rows - origin[1]) / per_u
         self.size, self.per_u, self.origin = size, per_u, origin
         one, nothing, z = np.ones_like(x), np.zeros_like(x), _depth(x, y)
-        # what each of the six does to a point, (S, S, 2, 6); turn, size, yaw and pitch at 100 u
-        along_x = np.stack([one, nothing, -y / 100, x / 100, z / 100, nothing], axis=-1)
-        along_y = np.stack([nothing, one, x / 100, y / 100, nothing, z / 100], axis=-1)
-        self.basis = np.stack([along_x, along_y], axis=2).astype(np.float32)
+        # what each of the six does to a point, (6, S, S, 2); turn, size, yaw and pitch at 100 u
+        along_x = np.stack([one, nothing, -y / 100, x / 100, z / 100, nothing])
+        along_y = np.stack([nothing, one, x / 100, y / 100, nothing, z / 100])
+        self.basis = np.stack([along_x, along_y], axis=-1).astype(np.float32)
         self.points = _face_points(inside, size)
-        self.design = self.basis[self.points].reshape(-1, 6).astype(np.float64)
+        self.design = np.moveaxis(self.basis[:, *self.points], 0, -1).reshape(-1, 6).astype(np.float64)
 
     def fit(self, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the similarity (2, 3) px of the crop and the flow (S, S, 2) px of the whole motion."""
@@ -559,12 +559,18 @@ class _PoseModel:
         for _ in range(_ROUNDS):
             motion = self._solve(seen, weights)
             left = np.linalg.norm(seen - (self.design @ motion).reshape(-1, 2), axis=1)
-            weights = 1 / (1 + (left / max(_NOISE_U, 1.5 * np.median(left))) ** 2)
+            weights = 1 / (1 + (left / max(_NOISE_U, 1.5 * _median(left))) ** 2)
         dx, dy, turn, grow = motion[0], motion[1], motion[2] / 100, motion[3] / 100
         linear = np.array([[1 + grow, -turn], [turn, 1 + grow]])
         shift = np.array([dx, dy]) * self.per_u + self.origin - linear @ self.origin
-        explained = (self.basis @ motion.astype(np.float32)) * np.float32(self.per_u)
-        return np.column_stack([linear, shift]), explained
+        return np.column_stack([linear, shift]), self._explained(motion.astype(np.float32))
+
+    def _explained(self, motion: np.ndarray) -> np.ndarray:
+        """Return what motion (6,) float32 does to every pixel, (S, S, 2) float32 px; a sum of fields is soon taken."""
+        field = self.basis[0] * motion[0]
+        for one, by in zip(self.basis[1:], motion[1:], strict=True):
+            field += one * by
+        return field * np.float32(self.per_u)
 
     def left_over(self, flow: np.ndarray) -> float:
         return float(np.median(np.linalg.norm(flow[self.points], axis=1)))
@@ -572,6 +578,13 @@ class _PoseModel:
     def _solve(self, seen: np.ndarray, weights: np.ndarray) -> np.ndarray:
         weighted = self.design * np.repeat(weights, 2)[:, None]
         return np.linalg.solve(weighted.T @ self.design + _PRIOR, weighted.T @ seen.ravel())
+
+
+def _median(values: np.ndarray) -> float:
+    """Return what `np.median` does, without its checks, which take most of the time for some hundred values."""
+    middle = [(len(values) - 1) // 2, len(values) // 2]
+    low, high = np.partition(values, middle)[middle]
+    return (low + high) / 2
 
 
 _ROUNDS = 6
