@@ -19,8 +19,8 @@ test: .venv/.ready ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 lab: .venv/.ready ## JupyterLab in notebooks/
 	$(BIN)/jupyter lab --notebook-dir notebooks
-explore: .venv/.ready ## the threshold explorer
-	@echo "The threshold explorer (notebook 70) is not there yet."
+explore: .venv/.ready ## the threshold explorer as a page; HOST= opens it to others, who need the token it prints
+	$(BIN)/mespot explore $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 bench: .venv/.ready ## acceptance tests of minutes
 	$(BIN)/python -m pytest -m slow --durations 0
 lint: .venv/.ready ## code, notebooks, stripped metadata

@@ -42,6 +42,7 @@ The modules in the order in which data flows; each imports only from those above
     viz          drawings of every stage, on given axes
     respot       finished folds spotted again with other settings
     explore      the threshold explorer: the same under sliders, with linked views
+    explore_page the explorer as a page of its own, served by Voila
     ranks        average ranks of methods over subjects, and how far apart they must be
     report       finished runs pooled over folds, as numbers
     comparison   methods beside each other on the same subjects, and beside the papers' claims

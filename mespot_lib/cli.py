@@ -441,6 +441,28 @@ def report(
     _print_report(*write_report(reports, out), as_json, as_csv)
 
 
+@app.command()
+@_explain
+def explore(
+    reports: Annotated[
+        Path | None,
+        typer.Option(help="Folder with runs/; by default one's own runs, else the reference results."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; any but this machine's own makes the page ask for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port, or the next free one.")] = 8866,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Show finished runs in the threshold explorer, as a page in the browser."""
+    from mespot_lib import explore_page
+
+    folder = reports or explore_page.default_reports()
+    with explore_page.served(folder, host, port, browser) as (voila, address):
+        typer.echo(f"The threshold explorer of {folder} is at {address} (Ctrl+C ends it).")
+        voila.wait()
+
+
 def _print_report(
     page: Path, table: list[dict[str, Any]], problems: list[str], as_json: bool, as_csv: bool = False
 ) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mespot_lib import respot, viz
+from mespot_lib import places, respot, viz
 from mespot_lib.catalogue import load_dataset
 from mespot_lib.curves import Curves
 from mespot_lib.frames import read_frame
@@ -56,9 +56,8 @@ def newest_runs(reports: str | Path) -> tuple[dict[tuple[str, str], dict[str, Re
 
     reports : folder with `runs`, as `reports/reference`, from the repository's root or absolute.
     """
-    from mespot_lib.places import repository_root
-
-    results, problems = scan_results(repository_root() / reports)
+    folder = Path(reports)
+    results, problems = scan_results(folder if folder.is_absolute() else places.repository_root() / folder)
     found: dict[tuple[str, str], dict[str, Result]] = {}
     for result in sorted(results, key=lambda one: one.record["finished"]):
         place = found.setdefault((result.record["dataset"], result.record["method"]), {})

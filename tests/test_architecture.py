@@ -49,6 +49,7 @@ ORDER = (
     "viz",
     "respot",
     "explore",
+    "explore_page",
     "ranks",
     "report",
     "comparison",
