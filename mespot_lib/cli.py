@@ -449,7 +449,8 @@ def explore(
         typer.Option(help="Folder with runs/; by default one's own runs, else the reference results."),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to serve on; any but this machine's own makes the page ask for a token.")
+        str,
+        typer.Option(help="Address to serve on; any but this machine's own makes the page ask for a token."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port, or the next free one.")] = 8866,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
