@@ -11,9 +11,11 @@ export PYTHONHASHSEED := 0
 # Compiled once and not in each of the hundred processes that tests and runs start: two seconds apiece.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce test lab explore bench lint
+.PHONY: reproduce reproduce-full test lab explore bench lint
 reproduce: .venv/.ready ## draw the data, run every notebook over datasets and folds, write the report
 	$(BIN)/mespot reproduce
+reproduce-full: .venv/.ready ## the same with every fold of everything
+	$(BIN)/mespot reproduce --full
 test: .venv/.ready ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks

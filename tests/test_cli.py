@@ -256,6 +256,23 @@ def test_sweep_plans_what_was_asked_for_and_tells_what_became_of_it(toy, monkeyp
     assert seen[0].parameters == {"remove_head_motion": False, "fix_policy": "official_baseline"}
 
 
+def test_a_dry_run_says_what_and_why_and_does_nothing(toy):
+    options = ["--methods", "zhang2020", "--datasets", "toy", "--dry-run"]
+    result = mespot("sweep", *options)
+    assert result.stdout.splitlines() == [
+        "run   missing   zhang2020 on toy, fold s01, quick, seed 0: never run",
+        "run   missing   zhang2020 on toy, fold s02, quick, seed 0: never run",
+        "2 of 2 runs would be executed",
+    ]
+    assert result.exit_code == 0
+    rows = json.loads(mespot("sweep", *options, "--json").stdout)
+    assert [(row["fold"], row["state"], row["run"]) for row in rows] == [
+        ("s01", "missing", True),
+        ("s02", "missing", True),
+    ]
+    assert not (toy / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -4,9 +4,12 @@ import contextlib
 import importlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -205,15 +208,45 @@ def test_a_killed_sweep_goes_on_where_it_was(tiny, reports, tmp_path):
     assert leftovers(reports) == []
 
 
-def start(jobs, folder, workers=2):
-    """Start a sweep in a process of its own, which prints its summary."""
+def test_a_full_disk_is_said_and_loses_nothing(tiny, reports, tmp_path):
+    done, other = job(tiny(fold="s01")), job(tiny(fold="s02"))
+    runs.execute(done.run, done.manifest_digest)
+    for limit in (3000, 200):  # room for what went wrong but not for the notebook; not even for that
+        driver = start([done, other], tmp_path, workers=1, largest_file=limit)
+        output, _ = driver.communicate(timeout=180)
+        assert "0 runs done, 1 skipped, 1 failed" in output
+        assert "File too large" in output
+        assert leftovers(reports) == []
+        assert runs.state(done.folder) == "finished"
+        assert runs.state(other.folder) == "missing"
+    summary = sweep([done, other], workers=1, progress=False, retry_failed=True)
+    assert str(summary) == "1 runs done, 1 skipped, 0 failed"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tiny, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MESPOT_REPORTS", str(tmp_path / "file" / "reports"))
+    with pytest.raises(OSError, match="file/reports"):
+        sweep([job(tiny())], workers=1, progress=False)
+
+
+def start(jobs, folder, workers=2, largest_file=None):
+    """Start a sweep in a process of its own, which prints its summary and what failed.
+
+    largest_file : bytes, more than which no file may have: as if the disk were full.
+    """
     script = folder / "sweep.py"
     lines = [
         "from mespot_lib.runs import Run",
         "from mespot_lib.sweep import Job, sweep",
         "if __name__ == '__main__':",
     ]
-    script.write_text("\n".join([*lines, f"    print(sweep({jobs!r}, workers={workers}, progress=False))"]))
+    if largest_file is not None:
+        limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file}, resource.RLIM_INFINITY))"
+        lines += ["    import resource", f"    {limit}"]
+    options = f"workers={workers}, progress=False, retry_failed=True"
+    lines += [f"    summary = sweep({jobs!r}, {options})", "    print(summary, *summary.failed.values())"]
+    script.write_text("\n".join(lines))
     return subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
 
 
@@ -291,6 +324,11 @@ def test_workers_that_share_nothing_give_the_same_and_features_are_computed_once
     assert (len(here.done), len(here.failed)) == (2, 2)
     assert [line.split()[0] for line in counted()] == sorted(manifest.uids)
     local = [lasting(result) for result in runs.read_results()]
+    # a damaged entry is computed again, it alone
+    entry = next((tmp_path / "cache").rglob("*.npz"))
+    entry.write_bytes(entry.read_bytes()[:-40])
+    assert len(sweep([job(tiny(seed=1))], {"toy": manifest}, workers=1, progress=False).done) == 1
+    assert len(counted()) == len(manifest.uids) + 1
     # another host's copy of the data lies elsewhere, and so do its cache and its reports
     for host in ("a", "b"):
         (tmp_path / host / "data" / "toy").mkdir(parents=True)
@@ -311,7 +349,7 @@ def test_workers_that_share_nothing_give_the_same_and_features_are_computed_once
     (failure,) = runs.failures()
     assert (failure["folder"] / "notebook.ipynb").is_file()
     assert leftovers(tmp_path / "afar") == []
-    afar = [line for line in counted() if str(tmp_path) in line]
+    afar = [line for line in counted() if str(tmp_path) in line]  # their videos lie in folders of theirs
     assert sorted(line.split()[0] for line in afar) == sorted(manifest.uids)
 
 
@@ -339,6 +377,37 @@ def test_tasks_are_functions_of_the_library():
     """What crosses a process border is importable there: no lambda, nothing defined in a notebook."""
     for task in (sweeping._measure, sweeping._work, sweeping._executing):
         assert getattr(importlib.import_module(task.__module__), task.__qualname__) is task
+
+
+@pytest.mark.slow
+def test_two_workers_are_nearly_twice_as_fast_and_a_run_costs_little_beside_its_own_computing(
+    tiny, reports, monkeypatch
+):
+    busy_s, seconds = 12.0, {}
+    jobs = [job(tiny(fold=fold, seed=seed, busy_s=busy_s)) for fold in ("s01", "s02") for seed in range(4)]
+    for workers in (1, 2):
+        monkeypatch.setenv("MESPOT_REPORTS", str(reports / str(workers)))
+        started = time.perf_counter()
+        assert len(sweep(jobs, workers=workers, progress=False).done) == len(jobs)
+        seconds[workers] = time.perf_counter() - started
+    overhead_s = seconds[1] / len(jobs) - busy_s
+    record = {
+        "runs": len(jobs),
+        "seconds_of_a_run": busy_s,
+        "seconds_one_worker": round(seconds[1], 1),
+        "seconds_two_workers": round(seconds[2], 1),
+        "speedup": round(seconds[1] / seconds[2], 2),
+        "overhead_s_per_run": round(overhead_s, 2),
+        "machine": {
+            "system": platform.system(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+    }
+    path = Path(__file__).parents[1] / "reports" / "benchmarks" / "sweep.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    assert record["speedup"] >= 1.7
+    assert overhead_s < 5.0
 
 
 def test_summary_counts():

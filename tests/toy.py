@@ -34,6 +34,7 @@ profile = "quick"
 seed = 0
 result_folder = ""
 wait_s = 0.0
+busy_s = 0.0
 stumble = False
 """
 METHOD = """
@@ -43,6 +44,8 @@ from mespot_lib.interval import Interval
 from mespot_lib.runs import store_result
 
 time.sleep(wait_s)
+while time.process_time() < busy_s:  # of this process, its start included
+    sum(range(1000))
 assert not stumble, "stumbled on purpose"
 spotted = {f"toy/{fold}/v1": [Interval(12, 20, "ME", 14, 0.7)], f"toy/{fold}/v2": [Interval(0, seed, "MaE")]}
 scores = {uid: np.full((100, 2), seed) for uid in spotted}
