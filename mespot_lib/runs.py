@@ -148,6 +148,12 @@ def code_version(notebook: Path) -> str:
     A module is reached if a cell, or a module reached, imports it, at its top or anywhere else. So a new method, or a
     change to another one, leaves the runs of this notebook valid.
     """
+    written = notebook.stat()
+    return _code_version(notebook, written.st_mtime_ns, written.st_size)
+
+
+@functools.lru_cache  # a sweep asks for every run
+def _code_version(notebook: Path, _written_ns: int, _size: int) -> str:
     cells = ["".join(cell["source"]) for cell in _code_cells(notebook)]
     used = frozenset(name for source in cells for name in _imports(source, notebook.name))
     return hashlib.sha256(f"{_library_digest(used)}{_notebook_source(notebook)}".encode()).hexdigest()[:12]

@@ -178,9 +178,7 @@ def _records(job: Job) -> list[dict[str, Any]]:
     wanted = {"fold": job.run.fold, "profile": job.run.profile, "seed": job.run.seed}
     found = []
     for path in job.folder.parent.glob(f"{job.run.fold}-*/result.json"):
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # damaged ones are the business of whoever reads results
+        with contextlib.suppress(OSError, ValueError):  # damaged ones concern whoever reads results
             record = json.loads(path.read_text(encoding="utf-8"))
             if {"parameters", "finished", "code_version"} <= set(record) and wanted.items() <= record.items():
                 found.append(record)
@@ -284,9 +282,7 @@ def _submit(client: "Client", jobs: Sequence[Job], manifests: Mapping[str, Manif
     """Hand over all tasks: methods in the order in which they come, a video's features one after the other."""
     measuring: dict[tuple[str, str], list[Future]] = {}
     running: dict[Future, Job] = {}
-    last: dict[
-        str, Future
-    ] = {}  # two methods may share what they measure of a video: one waits for the other
+    last: dict[str, Future] = {}  # two methods may share what they measure of a video: one waits
     order = list(dict.fromkeys((job.run.method, job.run.dataset, job.run.profile) for job in jobs))
     for rank, (method, dataset, profile) in enumerate(order):
         manifest = manifests.get(dataset) if _has_features(method) else None
