@@ -15,6 +15,7 @@ stands still in both pictures and tells people apart. `input` chooses:
     mean_difference   the pair in another basis: mean and difference, two slices with the information of two
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -680,8 +681,14 @@ def spot_stored(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> 
 
 def stored_curves(stored: np.ndarray, fps: float, settings: Mapping[str, Any]) -> Curves:
     """Return the curves of a video that `spot_stored` puts its thresholds to."""
-    raw = Curves(fps, stored.astype(np.float64))
-    return smoothed(raw, settings["low_pass_hz"], settings["normalise"])
+    values = np.ascontiguousarray(stored, dtype=np.float32).tobytes()
+    return _smoothed_once(values, fps, settings["low_pass_hz"], settings["normalise"])
+
+
+@functools.lru_cache(maxsize=256)  # whoever turns a threshold smooths no curve again
+def _smoothed_once(values: bytes, fps: float, low_pass_hz: float, normalise: bool) -> Curves:
+    raw = np.frombuffer(values, dtype=np.float32).reshape(-1, len(KINDS))
+    return smoothed(Curves(fps, raw.astype(np.float64)), low_pass_hz, normalise)
 
 
 def half_lengths_s(manifest: Manifest, config: Yap3dCnnConfig) -> tuple[float, float]:
