@@ -140,7 +140,7 @@ function scores(view, window) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Small panels: F1 over one setting, precision over recall, boundary errors
 
-const BOX = { left: 46, right: 12, top: 26, bottom: 44, width: 312, height: 216 };
+const BOX = { left: 50, right: 12, top: 26, bottom: 48, width: 312, height: 216 };
 
 function panel(label, title, inside) {
   return (
@@ -174,7 +174,7 @@ function sign(kind, x, y) {
 function f1Panel(view) {
   const count = Math.max(1, view.values.length - 1);
   const x = (i) => unitX(i / count);
-  const every = Math.ceil(view.values.length / 7);
+  const every = Math.ceil(view.values.length / 6);
   const xTicks = view.values.map((value, i) => [i, value]).filter((_, i) => i % every === 0);
   const inside = [frame(xTicks, x, view.name, FIFTHS, unitY, "F1")];
   const places = view.values.map((_, i) => i);
@@ -213,7 +213,7 @@ function errorsPanel({ edges, onset, offset, count }) {
   });
   const whole = ticks(0, high, 4).filter(Number.isInteger);
   const axes = frame([-400, -200, 0, 200, 400].map((v) => [v, v]), x, "late, ms (early is negative)", whole, y, "hits");
-  const names = `<rect x="196" y="8" width="10" height="10" fill="#56B4E9" stroke="#444"/>` + text(210, 17, "onset") + `<rect x="250" y="8" width="10" height="10" fill="url(#mespot-false)" stroke="#444"/>` + text(264, 17, "offset");
+  const names = `<rect x="184" y="8" width="10" height="10" fill="#56B4E9" stroke="#444"/>` + text(198, 17, "onset") + `<rect x="244" y="8" width="10" height="10" fill="url(#mespot-false)" stroke="#444"/>` + text(258, 17, "offset");
   return panel(`Boundary errors of ${count} hits`, "boundary errors", axes + bars.filter(Boolean).join("") + line(x(0), BOX.top, x(0), y(0), 'class="here"') + names);
 }
 

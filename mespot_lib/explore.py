@@ -162,11 +162,14 @@ def bars_view(found: Sequence[Bar], fps: float) -> list[dict[str, Any]]:
 
 def scores_view(stored: Any, levels: Sequence[respot.Level], fps: float) -> dict[str, Any]:
     """Return curves or proposals of a video, and the thresholds across."""
-    curves, proposals, heights = {}, {}, [level.value for level in levels]
+    curves, proposals, highest = {}, {}, 0.0
+    enough = 4 * max(
+        (level.value for level in levels), default=np.inf
+    )  # above that, height says nothing more
     if isinstance(stored, Curves):
         for kind, curve in zip(KINDS, stored.curves.T, strict=True):
             times, values = _thinned(curve)
-            heights += [np.nanmax(values)] if np.isfinite(values).any() else []
+            highest = np.nanmax([highest, *values])
             curves[kind] = [(times / fps).round(3).tolist(), _with_gaps(values)]
     else:
         for kind in KINDS:
@@ -174,13 +177,13 @@ def scores_view(stored: Any, levels: Sequence[respot.Level], fps: float) -> dict
             if own:
                 onset, offset, value = zip(*((s.onset, s.offset + 1, s.score) for s in own), strict=True)
                 ends = [(np.array(frames) / fps).round(3).tolist() for frames in (onset, offset)]
-                proposals[kind] = [*ends, np.round(value, 4).tolist()]
-                heights.append(float(np.quantile(value, 0.995)))
+                proposals[kind] = [*ends, np.minimum(value, enough).round(4).tolist()]
+                highest = max(highest, *value)
     return {
         "curves": curves,
         "proposals": proposals,
         "levels": [level._asdict() for level in levels],
-        "high": float(max(heights, default=1.0)) * 1.08 or 1.0,
+        "high": 1.08 * float(min(highest, enough) or 1.0),
         "name": "score" if curves else "proposals",
     }
 
@@ -329,7 +332,7 @@ class Explorer:
                 self.numbers,
                 self.files,
             ],
-            layout=w.Layout(width="390px", flex="0 0 390px", overflow="hidden"),
+            layout=w.Layout(width="366px", flex="0 0 366px", overflow="hidden"),
         )
         right = w.VBox([self.views, self.detail], layout=w.Layout(flex="1 1 0", min_width="0"))
         page = w.HBox([left, right], layout=w.Layout(width="100%"))
@@ -390,24 +393,29 @@ class Explorer:
         except ValueError as error:  # a setting that cannot be, such as a filter faster than the video
             self.said.value = _html("mespot-problem", html.escape(str(error)))
             return
-        fold, version = self._fold(), self.views.version + 1
-        facts = fold.videos[self.uid]
+        version = self.views.version + 1
         self.score = respot.score_again(self.folds, self.spotted, self.t_eval)
-        self.bars = respot.bars(fold.truth[self.uid], self.spotted[self.uid], self.t_eval)
         self.numbers.value = counts_table(self.score, self.score.videos[self.uid], version)
         css = "mespot-warning" if self.state in ("hand", "oracle") else "mespot-said"
-        kind = "synthetic data; " if fold.synthetic else ""
+        kind = "synthetic data; " if self._fold().synthetic else ""
         self.said.value = _html(css, kind + STATES[self.state])
+        self._show(version)
+        (self.widget.add_class if self.state == "oracle" else self.widget.remove_class)("mespot-oracle")
+        self._work(self._sweep_steps())
+
+    def _show(self, version: int) -> None:
+        """Draw the views anew, in one message."""
+        fold = self._fold()
+        fps = fold.videos[self.uid].fps
+        self.bars = respot.bars(fold.truth[self.uid], self.spotted[self.uid], self.t_eval)
         stored = respot.scores_of_video(fold, self.uid, self.changes)
         with self.views.hold_sync():
-            self.views.bars = bars_view(self.bars, facts.fps)
-            self.views.scores = scores_view(stored, respot.levels(fold, self.changes), facts.fps)
+            self.views.bars = bars_view(self.bars, fps)
+            self.views.scores = scores_view(stored, respot.levels(fold, self.changes), fps)
             self.views.errors = errors_view(respot.errors_ms(self.folds, self.spotted, self.t_eval))
             self.views.sweep = self._sweep_view()
             self.views.oracle = self.state == "oracle"
             self.views.version = version
-        (self.widget.add_class if self.state == "oracle" else self.widget.remove_class)("mespot-oracle")
-        self._work(self._sweep_steps())
 
     def _sweep_key(self) -> tuple:
         others = {name: value for name, value in self.changes.items() if name != self.over}
@@ -637,7 +645,7 @@ def explorer(
     choices = {
         "dataset": w.Dropdown(options=datasets, value=start, description="dataset"),
         "method": w.Dropdown(description="method"),
-        "fold": w.SelectMultiple(description="folds", rows=4, tooltip="several with Ctrl or Shift"),
+        "fold": w.SelectMultiple(description="folds", rows=3, tooltip="several with Ctrl or Shift"),
     }
 
     def show(*_: Any) -> None:
@@ -655,7 +663,10 @@ def explorer(
             page.children = [top, inner.widget]
 
     def list_methods(*_: Any) -> None:
-        choices["method"].options = [key[1] for key in found if key[0] == choices["dataset"].value]
+        names = [key[1] for key in found if key[0] == choices["dataset"].value]
+        before = choices["method"].value
+        choices["method"].options = names  # which leaves none chosen
+        choices["method"].value = before if before in names else names[0]
 
     def list_folds(*_: Any) -> None:
         names = list(found.get((choices["dataset"].value, choices["method"].value), ()))

@@ -105,7 +105,7 @@ CONTROLS = {
         "merge gap, s", (0.0, 0.05, *_steps(0.1, 1.0, 0.1)), "what is bridged (with post merging)"
     ),
     "t_nms": Control("T_nms", _SHARES, _NMS),
-    "combine": Control("of overlapping ones", ("strongest", "union"), "keep the strongest, or join them"),
+    "combine": Control("overlaps", ("strongest", "union"), "keep the strongest, or join them"),
     "train_s": Control(
         "train, s", _steps(0.1, 1.5, 0.1), "peaks of the mouth closer than this are one train"
     ),
