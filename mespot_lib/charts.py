@@ -3,11 +3,13 @@
 ME is orange and MaE blue as in `viz`, both together are dark grey. Nothing is computed here that a number depends on.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator
 
@@ -64,6 +66,19 @@ def _rows_alone(ax: Axes) -> Axes:
     ax.set_axisbelow(True)
     ax.tick_params(axis="y", length=0)
     return ax
+
+
+def show(figure: Figure, colours: int = 128) -> None:
+    """Show a figure in a notebook as PNG of few colours, and close it: lines so take a quarter of the room."""
+    import matplotlib.pyplot as plt
+    from IPython.display import Image, display
+    from PIL import Image as Picture
+
+    drawn, stored = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    Picture.open(drawn).convert("RGB").quantize(colours).save(stored, "png", optimize=True)
+    plt.close(figure)
+    display(Image(stored.getvalue(), width=int(figure.get_figwidth() * 80)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -147,19 +162,20 @@ def draw_costs(ax: Axes, rows: Sequence[Mapping[str, Any]], cost: str = "seconds
     rows = sorted((row for row in rows if row[cost] is not None), key=lambda row: _quality(row))
     if not rows:
         return ax
-    heights = _apart([_quality(row) for row in rows], 0.075)
+    heights = _apart([_quality(row) for row in rows], 0.1)
     for row, height in zip(rows, heights, strict=True):
         alone = row["f1_overall"] is None
         colour = COLOURS["ME"] if alone else COLOURS["overall"]
         ax.plot(row[cost], _quality(row), "o", ms=8, color=colour, mfc="white" if alone else colour, mew=1.8)
-        text = row["method"] + (" (ME)" if alone else "")
+        some = "" if row["folds"] == row["n_folds"] else f", {row['folds']} of {row['n_folds']} folds"
+        text = row["method"] + (" (ME)" if alone else "") + some
         ax.annotate(
             text,
             (row[cost], _quality(row)),
             xytext=(1.03, height),
             textcoords=ax.get_yaxis_transform(),
             va="center",
-            fontsize=9,
+            fontsize=8.5,
             arrowprops={"arrowstyle": "-", "color": "#BBBBBB", "lw": 0.8, "shrinkB": 5},
         )
     values = [row[cost] for row in rows]

@@ -344,6 +344,42 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def overview(rows: Iterable[Mapping[str, Any]], chance: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
+    """Return one line per dataset and method: folds, and F1 with its 95 % interval for MaE, ME and overall.
+
+    rows, chance : of `rows` and `chance_rows`. Best overall first, lines with some folds missing last, then chance with
+    what 97.5 % of random placements stay below.
+    """
+    lines: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        lines.setdefault((row["dataset"], line_label(row)), {})[row["kind"]] = row
+    ordered = sorted(lines, key=lambda line: _place(line[0], lines[line]))
+    table = {line: _overview_cells(lines[line]) for line in ordered}
+    for row in chance:
+        cells = table.setdefault((row["dataset"], "chance"), {"folds": ""})
+        cells[row["kind"]] = f"{row['f1']:.3f} (below {row['ci_high']:.3f})"
+    datasets = list(dict.fromkeys(dataset for dataset, _ in table))
+    index = sorted(table, key=lambda line: datasets.index(line[0]))  # stable: chance stays last
+    return pd.DataFrame(
+        [table[line] for line in index],
+        columns=["folds", "MaE", "ME", "overall"],
+        index=pd.MultiIndex.from_tuples(index, names=["dataset", "method"]) if index else None,
+    )
+
+
+def _place(dataset: str, parts: Mapping[str, Mapping[str, Any]]) -> tuple[Any, ...]:
+    row = parts["overall"]
+    return dataset, row["folds"] < row["n_folds"], row["f1"] is None, -(row["f1"] or 0)
+
+
+def _overview_cells(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    cells = {"folds": "{folds} of {n_folds}".format_map(parts["overall"])}
+    for kind, row in parts.items():
+        known = row["ci_low"] is not None
+        cells[kind] = shown(row["f1"]) + (f" ({shown_range(row['ci_low'], row['ci_high'])})" if known else "")
+    return cells
+
+
 def shown(value: float | None, form: str = ".3f") -> str:
     """Return a figure as text, "n/a" for None."""
     return NOT_KNOWN if value is None else format(value, form)
