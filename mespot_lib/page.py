@@ -605,6 +605,7 @@ header p { max-width: 76ch; color: var(--soft); margin: 0 0 20px }
 h1 { font-size: 27px; margin: 30px 0 6px; letter-spacing: -.01em }
 h2 { font-size: 19px; margin: 0 0 4px }
 h3 { font-size: 16px; margin: 18px 0 0 }
+li, summary, figcaption, nav { overflow-wrap: anywhere }
 nav { margin: 0 0 20px }
 nav a { margin-right: 14px; white-space: nowrap }
 a { color: var(--MaE) }
@@ -628,7 +629,7 @@ th.method { white-space: normal; min-width: 140px; max-width: 230px; overflow-wr
 th.method { text-align: left; vertical-align: top; color: var(--ink); font-size: 15px }
 th.method small { display: block; color: var(--soft); font-size: 11.5px; line-height: 1.4; margin-top: 3px }
 small { font-weight: 400 }
-mark { background: var(--mark); color: inherit; padding: 0 4px; border-radius: 3px }
+mark { background: var(--mark); color: var(--ink); padding: 0 4px; border-radius: 3px }
 td.kind { text-align: left; font-weight: 600 }
 td.f1 { font-weight: 700 }
 .spark { text-align: center; width: 124px }
