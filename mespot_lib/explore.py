@@ -15,6 +15,7 @@ import html
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ def newest_runs(reports: str | Path) -> tuple[dict[tuple[str, str], dict[str, Re
         place[result.record["fold"]] = result
     in_order = {key: dict(sorted(folds.items())) for key, folds in sorted(found.items())}
     return in_order, problems
+
+
+def somebody_looks() -> bool:
+    """Return whether the notebook is open before somebody, and not executed by a program.
+
+    Jupyter names the session of a notebook that is open, and VS Code itself; a program that executes one does neither.
+    """
+    return bool({"JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD"} & set(os.environ))
 
 
 def read_folds(folds: Mapping[str, Result], chosen: str) -> list[Fold]:

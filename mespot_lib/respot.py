@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from mespot_lib import metrics
 from mespot_lib.curves import Curves
@@ -229,6 +230,20 @@ def controls(folds: Sequence[Fold]) -> dict[str, Control]:
             control = control._replace(values=(*numbers, *({None} & values)))
         found[name] = control
     return found
+
+
+def settings_table(folds: Sequence[Fold]) -> pd.DataFrame:
+    """Return the settings that can be changed: what each fold has chosen, what the paper prints, what they mean."""
+    paper, rows = printed(folds[0].run.method), {}
+    for name, control in controls(folds).items():
+        values = dict.fromkeys(fold.settings[name] for fold in folds)
+        rows[name] = {
+            "label": control.label,
+            "folds": ", ".join(map(str, values)),
+            "paper": str(paper[name]) if name in paper else "",
+            "meaning": control.meaning,
+        }
+    return pd.DataFrame(rows).T
 
 
 def own_value(folds: Sequence[Fold], name: str) -> Any:

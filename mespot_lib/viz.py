@@ -386,8 +386,8 @@ def draw_stored(ax: Axes, stored: Curves | Sequence[Interval], levels: Sequence,
             ax.collections[-1].set(color=KIND_COLOURS[kind], lw=2, alpha=0.5, label=kind)
     for level in levels:
         ax.axhline(level.value, color=KIND_COLOURS[level.kind], lw=1, ls=PART_STYLES[level.kind]["ls"])
-    ax.set(xlabel="time, s", ylabel="score")
-    ax.set_ylim(bottom=0)
+    top = 4 * max((level.value for level in levels), default=np.inf)  # above that, height says nothing more
+    ax.set(xlabel="time, s", ylabel="score", ylim=(0, min(top, ax.get_ylim()[1])))
     ax.legend(ncols=2, loc="upper right", fontsize=8)
     return ax
 

@@ -18,7 +18,7 @@ SETTINGS = {
     | {"low_pass_hz": 3.0, "normalise": False, "t_nms": 0.2}
     | {"me_shortest_s": 0.1, "me_longest_s": 0.6, "mae_shortest_s": 0.4, "mae_longest_s": None},
     "mesnet": {"t_cpn": 0.5, "t_crn": 0.4, "t_nms": 0.05, "stage": "crn"},
-    "stsnet_sw": {"weight_me": 0.5, "weight_mae": 0.8, "post": "duration", "gap_s": 0.1, "shortest_s": 0.1},
+    "stsnet_sw": {"weight_me": 1.5, "weight_mae": 1.2, "post": "duration", "gap_s": 0.1, "shortest_s": 0.1},
     "i3d_bifpn": {"limits": "f1", "limit_me": 0.4, "limit_mae": 0.4, "top_threshold": 0.6, "t_nms": 0.2},
 }
 METHODS = tuple(SETTINGS)
@@ -54,15 +54,12 @@ def people_videos(people: int, videos: int, length: int, fps: float = 30.0, quie
 def stored_scores(method: str, truth: list[Interval], length: int, rng: np.random.Generator) -> np.ndarray:
     """Return scores as a run of the method stores them: high around the truth, and here and there by chance."""
     if method in ("yap2022_3dcnn", "stsnet_sw"):
-        curves = (
-            0.15
-            + 0.1
-            * rng.standard_normal((length, 2)).cumsum(axis=0)
-            / np.sqrt(np.arange(1, length + 1))[:, None]
-        )
+        steps = rng.standard_normal((length, 2)).cumsum(axis=0)
+        curves = 0.15 + 0.1 * steps / np.sqrt(np.arange(1, length + 1))[:, None]
         for span in truth:
-            height = rng.uniform(0.2, 0.8)
+            height, middle = rng.uniform(0.3, 0.8), (span.onset + span.offset) // 2
             curves[span.onset : span.offset + 1, KINDS.index(span.kind)] += height
+            curves[middle - 5 : middle + 4, KINDS.index("ME")] += 0.4  # seen as both
         curves = np.clip(curves, 0, 1) / (2 if method == "stsnet_sw" else 1)
         curves[:3] = np.nan
         return curves.astype(np.float32)
