@@ -1,7 +1,5 @@
 """The baseline as uploaded: what each of its faults changes, on fields and curves made by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,8 +23,6 @@ from mespot_lib.methods.zhang2020_released import (
     spot_speeds,
     square_speeds,
 )
-from mespot_lib.synthetic.config import SyntheticConfig
-from mespot_lib.synthetic.write import draw_dataset
 
 SIZE = 128
 MOUTH = SQUARES.index(48)
@@ -265,16 +261,9 @@ def test_faults_are_named_one_by_one():
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """Short videos of two people at 30 per second, and of one at 200."""
-    root = tmp_path_factory.mktemp("drawn")
-    configs = {
-        "casme2": replace(SyntheticConfig.casme2_smoke(), seconds_per_video=7.0),
-        "samm_lv": replace(SyntheticConfig.samm_lv_smoke(), subjects=1),
-    }
-    for name, config in configs.items():
-        draw_dataset(config, root / name, workers=1, progress=False)
-    return {name: read_dataset(name, root / name) for name in configs}
+def manifests(drawn):
+    """Short videos of two people at 30 per second, and of two at 200."""
+    return {name: read_dataset(name, drawn(f"synthetic_{name}_smoke")) for name in ("casme2", "samm_lv")}
 
 
 @pytest.fixture
@@ -283,8 +272,8 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["casme2", "samm_lv"])
-def test_it_runs_on_videos_of_both_rates(drawn, cache, name):
-    manifest = drawn[name]
+def test_it_runs_on_videos_of_both_rates(manifests, cache, name):
+    manifest = manifests[name]
     video = manifest.video(manifest.uids[0])
     side = MotionRecipe(landmarks="side")
     as_uploaded, right = ReleasedConfig(motion=side), ReleasedConfig(motion=side, faults=Faults.none())
@@ -301,8 +290,8 @@ def test_it_runs_on_videos_of_both_rates(drawn, cache, name):
         assert released.fit(manifest, as_uploaded).spot(every) == []
 
 
-def test_one_set_of_limits_for_all_videos_is_chosen_by_f1(drawn, cache, monkeypatch):
-    manifest = drawn["casme2"]
+def test_one_set_of_limits_for_all_videos_is_chosen_by_f1(manifests, cache, monkeypatch):
+    manifest = manifests["casme2"]
     wanted = {uid: manifest.truth(uid) for uid in manifest.uids}
     monkeypatch.setattr(released, "score_video", lambda video, config: video.uid)
     monkeypatch.setattr(
@@ -313,8 +302,8 @@ def test_one_set_of_limits_for_all_videos_is_chosen_by_f1(drawn, cache, monkeypa
     assert released.fit(manifest, ReleasedConfig()).limits == Limits(5, 1.0, 8)
 
 
-def test_limits_are_chosen_on_the_other_people(drawn, cache, monkeypatch):
-    manifest = drawn["casme2"]
+def test_limits_are_chosen_on_the_other_people(manifests, cache, monkeypatch):
+    manifest = manifests["casme2"]
     first, second = manifest.uids  # of two people; each would like a window of its own
     wanted = {first: 7, second: 9}
     monkeypatch.setattr(released, "score_video", lambda video, config: video.uid)

@@ -9,6 +9,7 @@ import base64
 import inspect
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -207,11 +208,9 @@ def test_what_is_ignored_is_what_the_program_writes(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def licensed_tree(tmp_path_factory):
+def licensed_tree(drawn, tmp_path_factory):
     """A small drawn dataset that counts as a licensed one: without marker, with the pattern in every frame."""
-    from mespot_lib.synthetic.write import draw_dataset
-
-    root = draw_dataset("synthetic_casme2_smoke", tmp_path_factory.mktemp("data") / "casme2", workers=1)
+    root = shutil.copytree(drawn("synthetic_casme2_smoke"), tmp_path_factory.mktemp("data") / "casme2")
     for name in (SYNTHETIC_MARKER, GENERATOR_FILE, "truth.csv"):
         (root / name).unlink()
     plant_tree(root)

@@ -12,20 +12,18 @@ from mespot_lib.withheld import withheld_truth
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
+def labelled(drawn):
     """A drawn set that is annotated too."""
-    root = tmp_path_factory.mktemp("labelled") / "synthetic_samm_lv_smoke"
-    draw_dataset("synthetic_samm_lv_smoke", root, workers=1, progress=False)
-    return read_dataset("samm_lv", root)
+    return read_dataset("samm_lv", drawn("synthetic_samm_lv_smoke"))
 
 
-def test_the_truth_is_what_an_annotated_drawing_says(smoke):
-    found = withheld_truth(smoke)
-    assert set(found) == set(smoke.uids)
+def test_the_truth_is_what_an_annotated_drawing_says(labelled):
+    found = withheld_truth(labelled)
+    assert set(found) == set(labelled.uids)
     assert sum(map(len, found.values())) >= 4
     for uid, spans in found.items():
         places = [(s.onset, s.offset, s.kind) for s in spans]
-        assert places == [(s.onset, s.offset, s.kind) for s in sorted(smoke.truth(uid))]
+        assert places == [(s.onset, s.offset, s.kind) for s in sorted(labelled.truth(uid))]
 
 
 def test_an_unseen_set_has_no_events_but_a_withheld_truth(tmp_path):
@@ -41,11 +39,11 @@ def test_an_unseen_set_has_no_events_but_a_withheld_truth(tmp_path):
     assert all(0 <= s.onset <= s.apex <= s.offset < manifest.video(uid).length for s in spans)
 
 
-def test_other_datasets_and_damaged_files_are_refused(smoke, tmp_path):
-    recorded = replace(smoke, descriptor=smoke.descriptor | {"synthetic": False})
+def test_other_datasets_and_damaged_files_are_refused(labelled, tmp_path):
+    recorded = replace(labelled, descriptor=labelled.descriptor | {"synthetic": False})
     with pytest.raises(DatasetError, match="only drawn datasets"):
         withheld_truth(recorded)
-    moved = replace(smoke, root=tmp_path)
+    moved = replace(labelled, root=tmp_path)
     with pytest.raises(DatasetError, match="not there"):
         withheld_truth(moved)
     (tmp_path / "truth.csv").write_text("video_id,kind,onset,apex,offset\nx,ME,1,2,3\n")
