@@ -8,6 +8,9 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENCV_FOR_THREADS_NUM := 1
 export PYTHONHASHSEED := 0
+NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+# The long ones first, so that the last to end is a short one.
+NOTEBOOKS := $(shell ls -r notebooks/*.ipynb)
 # Compiled once and not in each of the hundred processes that tests and runs start: two seconds apiece.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -18,7 +21,7 @@ reproduce-full: .venv/.ready ## the same with every fold of everything
 	$(BIN)/mespot reproduce --full
 test: .venv/.ready ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(NBVAL) $(NOTEBOOKS)
 lab: .venv/.ready ## JupyterLab in notebooks/
 	$(BIN)/jupyter lab --notebook-dir notebooks
 explore: .venv/.ready ## the threshold explorer as a page; HOST= opens it to others, who need the token it prints
