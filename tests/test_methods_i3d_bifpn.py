@@ -395,7 +395,7 @@ def test_a_few_windows_can_be_learnt_by_heart(toy):
 
 def test_movements_are_found_on_people_never_seen(toy):
     fold = loso_folds(toy)[0]
-    loop = replace(small().train, epochs=24, learning_rate=8e-3)
+    loop = replace(small().train, epochs=12, learning_rate=8e-3)
     fitted = ib.fit(toy.only(fold.train), small(train=loop, streams="flow"), progress=False)
     assert set(fitted.judged) == set(fold.train)
     spotted = fitted.spot(fitted.score(toy.video(fold.test[0])))
