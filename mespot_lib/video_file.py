@@ -132,7 +132,8 @@ def decode(path: Path, wanted: range) -> Iterator[Picture | Damage]:
         As `index_video`.
     """
     index = index_video(path)
-    expected = [int(t) for t in index.positions if t in wanted]
+    # a range finds Python's own integers at once, those of numpy only by going through itself
+    expected = [t for t in index.positions.tolist() if t in wanted]
     if expected:
         yield from _decoded(path, index, expected)
     tail = [t for t in wanted if t >= index.readable]
@@ -213,7 +214,7 @@ def _indexed(path: Path, _modified: int, _size: int) -> VideoIndex:
     elif duration is not None:
         absent_s = (duration + (starts or 0)) / 1e6 - packets.ends_s
         length += round(absent_s * rate) if absent_s > _SHORTEST_TAIL_S else 0
-    image = _upright(packets.first)
+    image = _upright(packets.first, _converter())
     return VideoIndex(
         stamps=stamps[kept],
         positions=positions[kept],
@@ -317,6 +318,7 @@ def _words(error: Exception) -> str:
 
 def _decoded(path: Path, index: VideoIndex, expected: list[int]) -> Iterator[Picture | Damage]:
     """Yield every position of `expected`, as a picture or in a damage."""
+    converter = _converter()
     due = 0  # of `expected`
     for t, frame in _frames_up_to(path, index, expected[0]):
         passed = due
@@ -326,7 +328,7 @@ def _decoded(path: Path, index: VideoIndex, expected: list[int]) -> Iterator[Pic
             yield Damage(expected[due:passed], "cannot be decoded")
             due = passed
         if due < len(expected) and expected[due] == t:
-            yield Picture(t, _upright(frame))
+            yield Picture(t, _upright(frame, converter))
             due += 1
         if due == len(expected):
             return
@@ -441,9 +443,16 @@ def _position(index: VideoIndex, stamp: int | None) -> int:
     return int(index.positions[at]) if at < len(index.stamps) and index.stamps[at] == stamp else -1
 
 
-def _upright(frame: Any) -> np.ndarray:
+def _converter() -> Any:
+    """Return what converts colours: one for all frames, since making one takes longer than converting."""
+    from av.video.reformatter import VideoReformatter
+
+    return VideoReformatter()
+
+
+def _upright(frame: Any, converter: Any) -> np.ndarray:
     """Return the picture (H, W, 3) uint8 blue, green, red of a decoded frame, turned as its container asks."""
-    image = frame.to_ndarray(format="bgr24")
+    image = converter.reformat(frame, format="bgr24", threads=1).to_ndarray()
     quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise
     turns = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
     return cv2.rotate(image, turns[quarter_turns]) if quarter_turns else image
