@@ -341,10 +341,10 @@ class Explorer:
                 self.numbers,
                 self.files,
             ],
-            layout=w.Layout(width="366px", flex="0 0 366px", overflow="hidden"),
+            layout=w.Layout(flex="0 1 380px", min_width="330px", overflow="hidden"),
         )
-        right = w.VBox([self.views, self.detail], layout=w.Layout(flex="1 1 0", min_width="0"))
-        page = w.HBox([left, right], layout=w.Layout(width="100%"))
+        right = w.VBox([self.views, self.detail], layout=w.Layout(flex="1 1 640px", min_width="0"))
+        page = w.HBox([left, right], layout=w.Layout(width="100%", flex_flow="row wrap"))
         page.add_class("mespot-explorer")
         return page
 
