@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mespot_lib.claims import Claim, read_claims
 from mespot_lib.metrics import PARTS, Counts, paired_bootstrap
 from mespot_lib.ranks import Ranking
-from mespot_lib.report import Pooled, line_label
+from mespot_lib.report import NOT_KNOWN, Pooled, line_label, shown
 
 SYNTHETIC = "synthetic_"
 
@@ -119,7 +120,14 @@ def _ranking(family: Sequence[Pooled], part: str) -> Ranking | None:
     blocks = [(dataset, subject) for dataset in datasets for subject in _blocks(table[dataset], chosen, part)]
     scores = [[table[d][name].subjects[subject][part].f1 for name in names] for d, subject in blocks]
     out = _left_out(family, chosen, datasets, part)
-    return Ranking(names, [f"{dataset}/{subject}" for dataset, subject in blocks], np.array(scores), out)
+    named = [f"{dataset}/{subject}" for dataset, subject in blocks]
+    return Ranking(names, named, np.array(scores), out, _rules_text(family[0]))
+
+
+def _rules_text(one: Pooled) -> str:
+    data = "synthetic data" if one.record["synthetic"] else "people"
+    oracle = ", oracle" if one.record["selection"] == "oracle" else ""
+    return f"{data}{oracle}, evaluation {one.record['evaluation']}, IoU at least {one.record['t_eval']:g}"
 
 
 def _blocks(lines: Mapping[str, Pooled], names: Iterable[str], part: str) -> list[str]:
@@ -227,6 +235,24 @@ def _claim_for(row: Mapping[str, Any], claims: Iterable[Claim]) -> Claim | None:
     return max(fitting, key=lambda claim: float(claim.value), default=None)
 
 
+def claims_table(beside: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows of `beside_claims` as a table to look at: one line per method and dataset, ours, theirs, difference.
+
+    A difference that makes no sense, and what is not printed, is "n/a".
+    """
+    kinds = ("MaE", "ME", "overall")
+    lines: dict[tuple[str, ...], dict[tuple[str, str], str]] = {}
+    for row in beside:
+        line = lines.setdefault((row["label"], row["dataset"], row["claimed_on"]), {})
+        line["ours", row["kind"]] = shown(row["f1"])
+        line["published", row["kind"]] = row["printed"]
+        line["difference", row["kind"]] = shown(row["difference"], "+.3f")
+    columns = pd.MultiIndex.from_product([("ours", "published", "difference"), kinds])
+    cells = [[line.get(column, NOT_KNOWN) for column in columns] for line in lines.values()]
+    index = pd.MultiIndex.from_tuples(lines, names=["method", "ours on", "published on"]) if lines else None
+    return pd.DataFrame(cells, columns=columns, index=index)
+
+
 def recorded(dataset: str) -> str:
     """Return the name of the recorded dataset whose layout a drawn one has; of a recorded one its own."""
     return dataset.removeprefix(SYNTHETIC)
@@ -250,4 +276,5 @@ def ranking_record(one: Ranking) -> dict[str, Any]:
         "groups": [[one.names[i] for i in group] for group in one.groups],
         "pairs": pairs,
         "left_out": list(one.left_out),
+        "rules": one.rules,
     }

@@ -402,7 +402,7 @@ def _ranking_part(one: Ranking, part: str) -> str:
     caption = f"""{n} subjects with a true interval ({", ".join(datasets)}), {k} methods. Any difference at all:
 Friedman chi2 {chi2:.2f}, p {p:.2g}. So many subjects and pairs allow no corrected p below {least:.2g}."""
     out = "".join(f"<li>{html.escape(line)}" for line in one.left_out)
-    return f"""<h3>{title}</h3>
+    return f"""<h3>{title} <small>({html.escape(one.rules)})</small></h3>
 {_figure(_ranks(one), alt, caption, narrow=True)}
 {f"<p>Not ranked:</p><ul>{out}</ul>" if out else ""}
 <details class=more><summary>Tests of all {len(one.pairs)} pairs</summary>
@@ -465,23 +465,29 @@ def _claims_section(rows: Sequence[Mapping[str, Any]]) -> str:
         "published F1<br><small>MaE / ME / overall</small>": lambda line: triple(
             line, lambda row: html.escape(row["printed"])
         ),
-        "difference": lambda line: triple(line, lambda row: shown(row["difference"], "+.3f")),
-        "where": lambda line: _source(first(line)),
+        "difference": lambda line: (
+            NOT_KNOWN
+            if first(line)["synthetic"]
+            else triple(line, lambda row: shown(row["difference"], "+.3f"))
+        ),
     }
+    sources = "".join(f"<li>{line}" for line in sorted({_source(row) for row in rows}))
     drawn = any(row["synthetic"] for row in rows)
     warning = (
-        "<p class=warning>Ours on synthetic data, theirs on people: two different tasks. No difference is computed.</p>"
+        "<p class=warning>Where ours is on synthetic data and theirs on people, these are two different tasks: no "
+        "difference is computed.</p>"
         if drawn
         else ""
     )
     return f"""
 <section id="claims"><h2>What papers print, beside ours</h2>{warning}
-{_table("Published figures", columns, list(lines.values()), text=3)}</section>"""
+{_table("Published figures", columns, list(lines.values()), text=3)}
+<ul class=sources>{sources}</ul></section>"""
 
 
 def _source(row: Mapping[str, Any]) -> str:
-    note = f"; {row['note']}" if row["note"] else ""
-    return f"<small>{html.escape(row['paper'] + ', ' + row['table'] + note)}</small>"
+    note = f" ({row['note']})" if row["note"] else ""
+    return html.escape(f"{row['method']}: {row['paper']}, {row['table']}{note}")
 
 
 def _badge(synthetic: bool) -> str:
@@ -493,7 +499,11 @@ def _badge(synthetic: bool) -> str:
 
 
 def _table(
-    caption: str, columns: Mapping[str, Callable[[Any], str]], rows: Sequence[Any], text: int = 0
+    caption: str,
+    columns: Mapping[str, Callable[[Any], str]],
+    rows: Sequence[Any],
+    text: int = 0,
+    long: int = 0,
 ) -> str:
     """Return a table: for each column a function from row to HTML; the first `text` columns are text."""
     kinds = ["text"] * text + ["number"] * (len(columns) - text)
@@ -555,7 +565,8 @@ def _spark(row: Mapping[str, Any]) -> str:
 def _page(sections: Mapping[str, str], problems: Sequence[str], failed: Sequence[str]) -> str:
     empty = """<section><h2>No finished run was found</h2>
 <p><code>mespot reproduce</code> draws the synthetic datasets and runs every method on them;
-<code>mespot sweep --methods zhang2020,flow_peaks</code> does the quick ones in minutes.</p></section>"""
+<code>mespot sweep --methods zhang2020,flow_peaks</code> does the quick ones in minutes;
+<code>mespot report --reports reports/reference</code> shows the runs that come with the project.</p></section>"""
     links = "".join(f'<a href="#{name}">{name}</a> ' for name in map(html.escape, sections))
     return f"""{page_head("mespot: spotting results")}
 <header><h1>Spotting micro- and macro-expressions</h1>
@@ -647,6 +658,7 @@ details { margin: 12px 0 0 }
 table.plain { width: auto }
 table.plain tbody tr { border-bottom: 1px solid var(--line) }
 table.plain .text { text-align: left }
+.sources { color: var(--soft); font-size: 13px; margin: 10px 0 0; padding-left: 26px }
 tbody th { color: var(--ink); font-size: 14px; font-weight: 400 }
 tr.chance { color: var(--soft) }
 summary { cursor: pointer; color: var(--soft); font-size: 13.5px }

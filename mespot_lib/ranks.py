@@ -51,6 +51,7 @@ class Ranking:
     blocks : the subjects, (N).
     scores : (N, k), higher is better.
     left_out : what was not ranked, and why; one line each.
+    rules : in words, what all scores have in common.
     alpha : level of `distance` and of the groups.
     """
 
@@ -58,6 +59,7 @@ class Ranking:
     blocks: Sequence[str]
     scores: np.ndarray
     left_out: Sequence[str] = ()
+    rules: str = ""
     alpha: float = 0.05
     ranks: np.ndarray = field(init=False)
 

@@ -10,6 +10,7 @@ from mespot_lib.claims import Claim
 from mespot_lib.comparison import (
     HEADLINES,
     beside_claims,
+    claims_table,
     common_subjects,
     differences,
     ranking_record,
@@ -153,6 +154,7 @@ def test_drawn_and_recorded_people_are_never_ranked_together(pooled, tmp_path):
         for fold in PEOPLE:
             finish(tmp_path, PEOPLE, fold, TRUE, record={"synthetic": False}, method=name, dataset="real")
     found = rankings(report.pool_results(runs.read_results(tmp_path)))
+    assert sorted(one.rules.partition(",")[0] for one in found) == ["people", "synthetic data"]
     assert sorted({block.partition("/")[0] for block in one.blocks} == {"toy"} for one in found) == [
         False,
         True,
@@ -230,3 +232,19 @@ def test_every_method_has_its_printed_figures(method, dataset):
 
 def test_every_method_of_the_collection_has_a_headline():
     assert set(HEADLINES) == set(runs.NOTEBOOKS)
+
+
+def test_the_table_of_claims_has_a_line_per_method_and_dataset():
+    rows = [
+        row("synthetic_casme2", True),
+        row("synthetic_casme2", True, kind="ME", f1=0.25),
+        row("casme2", False),
+    ]
+    found = claims_table(beside_claims(rows, [claim("0.345"), claim("0.104", kind="ME")]))
+    assert list(found.index) == [
+        ("i3d_bifpn (quick)", "synthetic_casme2", "casme2"),
+        ("i3d_bifpn (quick)", "casme2", "casme2"),
+    ]
+    assert list(found.iloc[0]) == ["n/a", "0.250", "0.500", "n/a", "0.104", "0.345", "n/a", "n/a", "n/a"]
+    assert found.iloc[1]["difference", "overall"] == "+0.155"
+    assert len(claims_table([])) == 0
