@@ -1,7 +1,7 @@
 """The explorer in a real browser, as a page and in JupyterLab: keys in, numbers and pictures out.
 
 Chromium comes from the system (Debian: `apt-get install chromium`), playwright only drives it. Loading is retried,
-since now and then a page hangs when a kernel starts; what is looked at afterwards is not. Times are printed, not tested.
+since now and then a page hangs when a kernel starts; what is looked at afterwards is not. Times are said, not tested.
 """
 
 import contextlib
