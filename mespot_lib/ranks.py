@@ -16,6 +16,7 @@ Wilcoxon looks at the two methods of a pair alone; as there are many pairs, its 
 `Ranking`. Neither can find what few subjects do not hold: see `smallest_p`.
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -145,8 +146,12 @@ def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
     """
     if k < 2 or n < 1 or not 0 < alpha < 1:
         raise RankError(f"no critical difference for {k} methods, {n} subjects, alpha {alpha:g}")
-    q = studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(k * (k + 1) / (6 * n)))
+    return float(_quantile(k, alpha) * np.sqrt(k * (k + 1) / (6 * n)))
+
+
+@functools.cache  # an integral that takes a while
+def _quantile(k: int, alpha: float) -> float:
+    return studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2)
 
 
 def groups(average: np.ndarray, distance: float) -> list[list[int]]:

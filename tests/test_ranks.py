@@ -192,3 +192,21 @@ def test_the_examples_of_the_module():
     import doctest
 
     assert doctest.testmod(module).failed == 0
+
+
+def test_of_methods_that_do_not_differ_few_are_told_apart():
+    """At a level of 5 %, some pair is apart in about 5 of 100 comparisons of five equal methods."""
+    rng = np.random.default_rng(0)
+    average = np.stack([ranks(rng.random((20, 5))).mean(axis=0) for _ in range(1000)])
+    assert 0.03 < (np.ptp(average, axis=1) >= critical_difference(5, 20)).mean() < 0.06
+    found = [min(pair.p_holm for pair in signed_rank_pairs(rng.random((12, 3)))) for _ in range(300)]
+    assert 0.02 < (np.array(found) < 0.05).mean() < 0.07
+
+
+def test_a_method_that_is_better_on_everybody_is_told_apart():
+    scores = np.random.default_rng(0).random((12, 4)) * 0.2
+    scores[:, 2] += 0.5
+    one = Ranking([*"abcd"], [str(i) for i in range(12)], scores)
+    assert one.order[0] == 2
+    assert not any(2 in group for group in one.groups)
+    assert all(pair.p_holm < 0.05 for pair in one.pairs if 2 in (pair.first, pair.second))
