@@ -36,6 +36,7 @@ EDGES_MS = np.arange(-500.0, 501.0, 100.0)  # of the histogram of boundary error
 _ANY = math.inf
 _MOST_SWEEPS = 12
 _MOST_POINTS = 1500  # of a curve on the screen
+_CALM_S = 0.2  # without another key, until long work begins
 _LEAST_PAUSE_S = 0.001  # lets a slider in between two steps of a sweep
 _FACE_PX = 210
 
@@ -448,13 +449,14 @@ class Explorer:
     def _sweep_steps(self) -> Iterator[None]:
         """Score one value of the swept setting at a time, and show the curve when all are there."""
         key, values = self._sweep_key(), self.controls[self.over].values
-        if key in self._swept:
+        rows = self._swept.pop(key, [])  # what an earlier turn has left unfinished is taken up
+        self._swept = dict([*self._swept.items(), (key, rows)][-_MOST_SWEEPS:])
+        if len(rows) == len(values):
             return
-        rows = []
-        for score in respot.sweep(self.folds, self.changes, self.over, values, self.t_eval):
+        left = values[len(rows) :]
+        for score in respot.sweep(self.folds, self.changes, self.over, left, self.t_eval):
             rows.append(score.as_dict())
             yield
-        self._swept = dict([*self._swept.items(), (key, rows)][-_MOST_SWEEPS:])
         self.views.sweep = self._sweep_view()
 
     def _work(self, steps: Iterator[None]) -> None:
@@ -469,6 +471,9 @@ class Explorer:
             self._task = loop.create_task(self._in_turn(steps))
 
     async def _in_turn(self, steps: Iterator[None]) -> None:
+        await asyncio.sleep(_CALM_S)
+        if self._at_work is not steps:
+            return
         for _ in steps:
             await asyncio.sleep(_LEAST_PAUSE_S)
             if self._at_work is not steps:

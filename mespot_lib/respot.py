@@ -360,9 +360,8 @@ class Bar(NamedTuple):
 
 def bars(truth: Sequence[Interval], spotted: Sequence[Interval], t_eval: float) -> list[Bar]:
     """Return all intervals of a video with their outcome under profile `megc`, in order of time."""
-    wrong = {
-        (one.side, one.interval): one.label for one in mistakes({"": truth}, {"": spotted}, t_eval)
-    }  # equal intervals of one side do not occur
+    truth, spotted = sorted(truth), sorted(spotted)  # as `mistakes` does: the same pairs of equally good ones
+    wrong = {(one.side, one.interval): one.label for one in mistakes({"": truth}, {"": spotted}, t_eval)}
     pairs = [(truth[t], spotted[s]) for t, s in metrics.match(truth, spotted, t_eval)]
     partner = {("truth", t): s for t, s in pairs} | {("spotted", s): t for t, s in pairs}
     found = []

@@ -63,11 +63,15 @@ def stored_scores(method: str, truth: list[Interval], length: int, rng: np.rando
         curves = np.clip(curves, 0, 1) / (2 if method == "stsnet_sw" else 1)
         curves[:3] = np.nan
         return curves.astype(np.float32)
-    seen = [(s.kind, s.onset + d, s.offset + d) for s in truth for d in rng.integers(-4, 5, 3)]
-    seen += [("ME", t, t + 10) for t in rng.integers(0, length - 15, length // 60)]
+    found = [
+        (s.kind, s.onset + d, s.offset + d, rng.uniform(0.1, 1))
+        for s in truth
+        for d in rng.integers(-4, 5, 3)
+    ]
+    found += [("ME", t, t + 10, rng.exponential(0.12)) for t in rng.integers(0, length - 15, length // 30)]
     rows = []
-    for kind, onset, offset in seen:
-        onset, offset, height = max(0, int(onset)), min(length - 1, int(offset)), rng.uniform(0.1, 1.0)
+    for kind, onset, offset, height in found:
+        onset, offset, height = max(0, int(onset)), min(length - 1, int(offset)), min(height, 1.0)
         number, middle = KINDS.index(kind), (onset + offset) // 2
         rows.append(
             {

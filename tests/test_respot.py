@@ -175,7 +175,8 @@ def test_every_control_changes_what_is_spotted(stored, method):
     mute = {  # settings that have a say only beside another
         "top_threshold": {"limits": "top"},
         "gap_s": {"post": "merging"},
-        "train_s": {"train_peaks": 2},
+        "train_s": {"train_peaks": 2, "threshold_me_u": 0.2},
+        "train_peaks": {"threshold_me_u": 0.2},
         "normalise": {},
     }
     for name, control in respot.controls(folds[method]).items():
