@@ -47,7 +47,8 @@ The modules in the order in which data flows; each imports only from those above
     report       finished runs pooled over folds, as numbers
     comparison   methods beside each other on the same subjects, and beside the papers' claims
     charts       drawings of finished runs, on given axes
-    page         the same as one page to look at
+    look         head, style, tables and figures of a page
+    page         finished runs as one page to look at
     spot_page    what was spotted in one video: tables, figures and a page
     challenge    the files of the Grand Challenges and the rules they must keep
     submit       such files written from what was spotted

@@ -11,7 +11,6 @@ report/leaderboard.json      all of these, and the ranks
 report/<dataset>.svg         the strips of subjects
 """
 
-import base64
 import csv
 import html
 import io
@@ -20,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mespot_lib import places
+from mespot_lib import look, places
 from mespot_lib.comparison import beside_claims, differences, ranking_record, rankings
 from mespot_lib.metrics import PARTS
 from mespot_lib.ranks import Ranking, smallest_p
@@ -236,7 +235,7 @@ def _dataset_section(
 <p class=protocol>{html.escape(protocol_text(row_of(pooled[0], "overall")))} ·
 {len(videos)} videos of {subjects} subjects · {events["ME"]} ME, {events["MaE"]} MaE</p>
 {
-        _scroll(
+        look.scroll_box(
             f'''<table>
 <caption>Counts of all folds that are done, pooled</caption>
 <thead><tr><th scope=col>method<th scope=col>kind<th scope=col>F1<th scope=col class=spark>0 <i>F1</i> 1
@@ -249,7 +248,7 @@ def _dataset_section(
         )
     }
 {
-        _figure(
+        look.figure(
             strips,
             f"F1 of every subject of {dataset}. Pooled, overall: {f1}",
             '''Every pale dot is one subject. Large dot
@@ -319,7 +318,7 @@ def _leads_part(rows: Sequence[Mapping[str, Any]]) -> str:
     if len(drawn) > _MOST_PAIRS:
         drawn = drawn[:_MOST_PAIRS]
         many = f" The {_MOST_PAIRS} largest of {len(overall)} leads."
-    kind = "overall" if drawn[0]["kind"] == "overall" else drawn[0]["kind"]
+    kind = drawn[0]["kind"]
     caption = f"""Leads of one method over another ({kind}), on the subjects that both have done, with 95 % intervals
 from drawing these subjects again. Hollow: the interval holds 0, so the order of the two is not certain.{many}"""
     columns = {
@@ -333,9 +332,9 @@ from drawing these subjects again. Hollow: the interval holds 0, so the order of
         "draws above 0": lambda row: shown(row["positive"], ".1%"),
     }
     alt = "; ".join(f"{row['first']} over {row['second']} {row['difference']:+.2f}" for row in drawn)
-    return f"""{_figure(_leads(drawn), f"Leads in F1, {kind}: {alt}", caption, narrow=True)}
+    return f"""{look.figure(_leads(drawn), f"Leads in F1, {kind}: {alt}", caption, narrow=True)}
 <details class=more><summary>All {len(rows)} leads, MaE, ME and overall</summary>
-{_table("Differences of pooled F1", columns, rows, text=3)}</details>"""
+{look.table("Differences of pooled F1", columns, rows, text=3)}</details>"""
 
 
 def _subjects_part(pooled: Sequence[Pooled]) -> str:
@@ -352,7 +351,7 @@ def _subjects_part(pooled: Sequence[Pooled]) -> str:
     columns: dict[str, Callable[[str], str]] = {"subject": html.escape}
     columns |= {html.escape(one.label): lambda name, one=one: cell(one, name) for one in pooled}
     return f"""<details class=more><summary>F1 of each of {len(names)} subjects</summary>
-{_table("F1 of each subject: MaE / ME / overall", columns, names, text=1)}</details>"""
+{look.table("F1 of each subject: MaE / ME / overall", columns, names, text=1)}</details>"""
 
 
 def _found_part(one: Pooled) -> str:
@@ -362,7 +361,7 @@ def _found_part(one: Pooled) -> str:
     which = "every video" if some == every else f"the first {len(some)} of {len(every)} videos"
     return f"""<details><summary>What {html.escape(one.label)} found in {which}</summary>
 {
-        _figure(
+        look.figure(
             _found(one, some),
             f"True and spotted intervals of {which}",
             '''Above the line what is true, below it what was
@@ -403,10 +402,10 @@ def _ranking_part(one: Ranking, part: str) -> str:
 Friedman chi2 {chi2:.2f}, p {p:.2g}. So many subjects and pairs allow no corrected p below {least:.2g}."""
     out = "".join(f"<li>{html.escape(line)}" for line in one.left_out)
     return f"""<h3>{title} <small>({html.escape(one.rules)})</small></h3>
-{_figure(_ranks(one), alt, caption, narrow=True)}
+{look.figure(_ranks(one), alt, caption, narrow=True)}
 {f"<p>Not ranked:</p><ul>{out}</ul>" if out else ""}
 <details class=more><summary>Tests of all {len(one.pairs)} pairs</summary>
-{_table("Pairs of methods", columns, one.pairs, text=1)}</details>"""
+{look.table("Pairs of methods", columns, one.pairs, text=1)}</details>"""
 
 
 def _costs_section(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -430,14 +429,14 @@ def _costs_section(rows: Sequence[Mapping[str, Any]]) -> str:
 What was in the cache cost it nothing, and other work on the machine makes it slower; so read these as sizes, not as a
 race.</p>
 {
-        _figure(
+        look.figure(
             _costs(rows),
             "F1 over seconds per run and over memory, one line of panels per dataset",
             '''Better is up and to
 the left. Hollow: F1 of ME, of a method that looks for nothing else.''',
         )
     }
-{_table("Seconds and memory of runs", columns, rows, text=2)}</section>"""
+{look.table("Seconds and memory of runs", columns, rows, text=2)}</section>"""
 
 
 def _claims_section(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -481,7 +480,7 @@ def _claims_section(rows: Sequence[Mapping[str, Any]]) -> str:
     )
     return f"""
 <section id="claims"><h2>What papers print, beside ours</h2>{warning}
-{_table("Published figures", columns, list(lines.values()), text=3)}
+{look.table("Published figures", columns, list(lines.values()), text=3)}
 <ul class=sources>{sources}</ul></section>"""
 
 
@@ -496,35 +495,6 @@ def _badge(synthetic: bool) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Parts of a page
-
-
-def _table(
-    caption: str,
-    columns: Mapping[str, Callable[[Any], str]],
-    rows: Sequence[Any],
-    text: int = 0,
-    long: int = 0,
-) -> str:
-    """Return a table: for each column a function from row to HTML; the first `text` columns are text."""
-    kinds = ["text"] * text + ["number"] * (len(columns) - text)
-    head = "".join(f"<th scope=col class={kind}>{name}" for name, kind in zip(columns, kinds, strict=True))
-    lines = []
-    for row in rows:
-        first, *others = (cell(row) for cell in columns.values())
-        cells = "".join(f"<td class={kind}>{cell}" for cell, kind in zip(others, kinds[1:], strict=True))
-        lines.append(f"<tr><th scope=row class={kinds[0]}>{first}{cells}")
-    inside = f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
-    return _scroll(f"<table class=plain>{inside}</table>", caption)
-
-
-def _scroll(content: str, label: str) -> str:
-    """Return what may be wider than the screen in a box of its own that fingers and arrow keys can move."""
-    return f'<div class=scroll tabindex=0 role=region aria-label="{html.escape(label)}">{content}</div>'
-
-
-def _figure(svg: bytes, alt: str, caption: str, narrow: bool = False) -> str:
-    image = f'<img class="{"narrow" if narrow else "wide"}" alt="{html.escape(alt)}" src="{data_address(svg, _SVG)}">'
-    return f"<figure>{_scroll(image, 'Figure')}<figcaption>{caption}</figcaption></figure>"
 
 
 def _folds_done(one: Pooled) -> str:
@@ -568,117 +538,13 @@ def _page(sections: Mapping[str, str], problems: Sequence[str], failed: Sequence
 <code>mespot sweep --methods zhang2020,flow_peaks</code> does the quick ones in minutes;
 <code>mespot report --reports reports/reference</code> shows the runs that come with the project.</p></section>"""
     links = "".join(f'<a href="#{name}">{name}</a> ' for name in map(html.escape, sections))
-    return f"""{page_head("mespot: spotting results")}
+    return f"""{look.page_head("mespot: spotting results")}
 <header><h1>Spotting micro- and macro-expressions</h1>
 <p>Every line pools the counts of the folds that are done and states how it was made. A hit is a spotted interval that
 overlaps a true one of its kind enough; each true interval is found once. ME are micro-expressions of at most half a
 second, MaE macro-expressions.</p><nav aria-label="Sections">{links}</nav></header>
 <main>{"".join(sections.values()) or empty}
-{_list("Runs that cannot be read", problems)}
-{_list("Runs that stopped with an error", failed)}
+{look.bullets("Runs that cannot be read", problems)}
+{look.bullets("Runs that stopped with an error", failed)}
 </main></html>
-"""
-
-
-def page_head(title: str, style: str = "") -> str:
-    """Return the beginning of a page with the project's look, in light, dark and print, up to its first element."""
-    return f"""<!doctype html>
-<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title><style>{_CSS}{style}</style>"""
-
-
-def data_address(content: bytes, kind: str) -> str:
-    """Return content as an address that holds it, for instance of `kind` "image/jpeg"."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _list(title: str, lines: Sequence[str]) -> str:
-    if not lines:
-        return ""
-    return (
-        f"<section><h2>{title}</h2><ul>{''.join(f'<li>{html.escape(line)}' for line in lines)}</ul></section>"
-    )
-
-
-_SVG = "image/svg+xml"
-_CSS = """
-:root { color-scheme: light dark; --ink: #1d2530; --soft: #5b6673; --line: #e3e7ec; --ground: #f5f6f8; --card: #fff;
-  --mark: #fdf3c4; --ME: #c25500; --MaE: #0072b2; --overall: #333 }
-@media screen and (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ee; --soft: #a3adb9; --line: #363e48; --ground: #14181d; --card: #1d232a; --mark: #574a12;
-    --ME: #ff9a52; --MaE: #64b8ea; --overall: #ddd }
-}
-* { box-sizing: border-box }
-body { margin: 0; background: var(--ground); color: var(--ink);
-  font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif }
-header, main { max-width: 1280px; margin: 0 auto; padding: 0 24px }
-header p { max-width: 76ch; color: var(--soft); margin: 0 0 20px }
-h1 { font-size: 27px; margin: 30px 0 6px; letter-spacing: -.01em }
-h2 { font-size: 19px; margin: 0 0 4px }
-h3 { font-size: 16px; margin: 18px 0 0 }
-li, summary, figcaption, nav { overflow-wrap: anywhere }
-nav { margin: 0 0 20px }
-nav a { margin-right: 14px; white-space: nowrap }
-a { color: var(--MaE) }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 20px 24px; margin: 0 0 22px }
-.badge { background: #f0e442; color: #3b3700; border-radius: 99px; padding: 2px 10px; font-size: 12px;
-  vertical-align: 3px }
-.protocol { color: var(--soft); margin: 0 0 12px; font-size: 13.5px }
-.warning { margin: 0 0 4px; font-size: 13.5px }
-.scroll { overflow-x: auto }
-.scroll:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--MaE); outline-offset: 2px }
-caption { text-align: left; color: var(--soft); font-size: 13px; padding: 6px 8px }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px }
-th { font-weight: 600; text-align: right; color: var(--soft); font-size: 12.5px; line-height: 1.25 }
-th, td { padding: 5px 8px; white-space: nowrap }
-td { text-align: right }
-thead th { border-bottom: 2px solid var(--line); vertical-align: bottom }
-thead th:first-child, thead th:nth-child(2) { text-align: left }
-tbody { border-bottom: 1px solid var(--line) }
-th.method { white-space: normal; min-width: 140px; max-width: 230px; overflow-wrap: anywhere }
-th.method { text-align: left; vertical-align: top; color: var(--ink); font-size: 15px }
-th.method small { display: block; color: var(--soft); font-size: 11.5px; line-height: 1.4; margin-top: 3px }
-small { font-weight: 400 }
-mark { background: var(--mark); color: var(--ink); padding: 0 4px; border-radius: 3px }
-td.kind { text-align: left; font-weight: 600 }
-td.f1 { font-weight: 700 }
-.spark { text-align: center; width: 124px }
-th.spark { word-spacing: 28px }
-th.spark i { font-style: normal }
-td.spark svg { display: block; margin: 0 auto }
-tr.ME td.kind, tr.ME td.f1, tr.ME .spark { color: var(--ME) }
-tr.MaE td.kind, tr.MaE td.f1, tr.MaE .spark { color: var(--MaE) }
-tr.overall td.kind, tr.overall td.f1, tr.overall .spark { color: var(--overall) }
-figure { margin: 18px 0 0 }
-figure img { width: 100%; height: auto; background: #fff; display: block }
-img.wide { min-width: 680px }
-img.narrow { min-width: 520px; max-width: 860px }
-details { margin: 12px 0 0 }
-table.plain { width: auto }
-table.plain tbody tr { border-bottom: 1px solid var(--line) }
-table.plain .text { text-align: left }
-.sources { color: var(--soft); font-size: 13px; margin: 10px 0 0; padding-left: 26px }
-tbody th { color: var(--ink); font-size: 14px; font-weight: 400 }
-tr.chance { color: var(--soft) }
-summary { cursor: pointer; color: var(--soft); font-size: 13.5px }
-figcaption { color: var(--soft); font-size: 13px; max-width: 90ch }
-@media screen and (max-width: 600px) {
-  header, main { padding: 0 10px }
-  section { padding: 14px 12px }
-  h1 { font-size: 23px; overflow-wrap: anywhere }
-  h2 { overflow-wrap: anywhere }
-}
-@media print {
-  body { background: #fff; font-size: 11px }
-  header, main { max-width: none; padding: 0 }
-  section { border: 0; padding: 0 }
-  nav { display: none }
-  .scroll { overflow: visible }
-  table { font-size: 10px }
-  th, td { padding: 2px 4px }
-  img.wide, img.narrow { min-width: 0 }
-  tr, figure { break-inside: avoid }
-  h2, h3, caption { break-after: avoid }
-}
 """

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from mespot_lib import __version__
 from mespot_lib.interval import Interval
-from mespot_lib.page import data_address, page_head
+from mespot_lib.look import data_address, page_head
 from mespot_lib.strips import Strip, drawn_alpha, strips, strongest_movements
 from mespot_lib.user_video import (
     Analysis,

@@ -54,6 +54,7 @@ ORDER = (
     "report",
     "comparison",
     "charts",
+    "look",
     "page",
     "spot_page",
     "challenge",
