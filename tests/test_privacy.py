@@ -106,6 +106,7 @@ def test_every_function_that_is_given_pictures_is_tested_here():
 SHOWING = {
     "viz.py": {"imshow"},  # after `shown`; fields, votes, and trials are no pictures
     "spot_page.py": {"imencode"},  # of the user's own video
+    "explore.py": {"imencode"},  # after `viz.shown`
     "native.py": {"imencode"},  # writes drawn frames
 }
 
