@@ -26,7 +26,8 @@ lab: .venv/.ready ## JupyterLab in notebooks/
 	$(BIN)/jupyter lab --notebook-dir notebooks
 explore: .venv/.ready ## the threshold explorer as a page; HOST= opens it to others, who need the token it prints
 	$(BIN)/mespot explore $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
-bench: .venv/.ready ## acceptance tests of minutes
+bench: .venv/.ready ## ratios beside other ways and the limit, into reports/benchmarks; then the acceptance tests of minutes
+	$(BIN)/python tools/bench.py
 	$(BIN)/python -m pytest -m slow --durations 0
 lint: .venv/.ready ## code, notebooks, stripped metadata
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify --keep-output --keep-count notebooks/*.ipynb

@@ -1,11 +1,5 @@
 """TV-L1: against scikit-image's on planted motion, and by what must hold whatever the pictures."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -131,15 +125,3 @@ def test_the_exchanges_leave_the_median_in_place():
 def test_bad_input_is_said(first, second):
     with pytest.raises(ValueError, match="two stacks"):
         tvl1_flow(np.zeros(first, np.uint8), np.zeros(second, np.uint8))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [112, 224])
-def test_it_is_five_times_as_fast_as_scikit_image(size):
-    tool = Path(__file__).resolve().parents[1] / "tools" / "bench_tvl1.py"
-    command = [sys.executable, tool, "--size", str(size)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    record = json.loads(done.stdout)
-    assert record["ratio"] >= 5, record

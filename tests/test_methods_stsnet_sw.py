@@ -1,10 +1,7 @@
 """STSNet_SW: equation (4), the choice of key frames, work shared by windows, rules of the paper's figures, leaks."""
 
-import json
 import os
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -527,31 +524,6 @@ def test_fitting_cannot_see_the_held_out_subject(fitted_twice):
 
 
 # --- minutes --------------------------------------------------------------------------------------------------------
-
-
-def bench(*options: str) -> dict:
-    tool = Path(__file__).resolve().parents[1] / "tools" / "bench_stsnet.py"
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, tool, *options], capture_output=True, text=True, check=True, env=one_thread
-    )
-    return json.loads(done.stdout)
-
-
-@pytest.mark.slow
-def test_the_trunk_once_per_frame_saves_four_fifths_of_the_time():
-    record = bench("--frames", "1000")
-    assert record["window"] == 5
-    assert record["largest_difference"] < 1e-5
-    assert record["ratio"] >= 4, record
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_length_of_the_video():
-    short, long = (
-        bench("--only", "shared", "--rounds", "1", "--frames", str(frames)) for frames in (1000, 16_000)
-    )
-    assert long["peak_memory_mb"]["shared"] < short["peak_memory_mb"]["shared"] + 30
 
 
 @pytest.mark.slow

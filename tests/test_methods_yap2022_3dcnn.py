@@ -1,12 +1,7 @@
 """The 3D-CNN: its parts against plain references, its loss against the printed one, its fit against leaks."""
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -380,16 +375,6 @@ def test_fitting_cannot_see_the_held_out_subject(fitted_twice):
 
 
 # --- minutes --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_sharing_work_between_frames_halves_the_time():
-    tool = Path(__file__).resolve().parents[1] / "tools" / "bench_3dcnn.py"
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, tool], capture_output=True, text=True, check=True, env=one_thread)
-    record = json.loads(done.stdout)
-    assert record["largest_difference"] < 1e-5
-    assert record["ratio"] >= 2, record
 
 
 @pytest.mark.slow

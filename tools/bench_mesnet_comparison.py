@@ -1,7 +1,6 @@
-"""The methods that MESNet is compared with, on the drawn default sets: ME F1 of every setting, and frames per second.
+"""The methods that MESNet is compared with, on the drawn default sets: ME F1 of every setting.
 
-    .venv/bin/python tools/bench_mesnet_comparison.py                # reports/reference/mesnet_comparison.csv
-    .venv/bin/python tools/bench_mesnet_comparison.py --speed        # prints JSON, or stores it with --store FILE
+    .venv/bin/python tools/bench_mesnet_comparison.py [dataset ...]     # reports/reference/mesnet_comparison.csv
 
 `general`, `high_f1` and `megc2019` are printed thresholds; `fitted` are those of the other subjects, leave one subject
 out, and so is what LTP-ML learns in every setting. Nothing is chosen on the subject that is scored. `chance` is the F1
@@ -11,20 +10,12 @@ measured on first use, some 15 minutes on one core. All scores are of synthetic 
 
 import argparse
 import csv
-import json
-import platform
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from mespot_lib import metrics
 from mespot_lib.catalogue import load_dataset
-from mespot_lib.features.lbp import LbpRecipe, pattern_counts
-from mespot_lib.features.maximal_difference import DifferenceRecipe, stream_differences
 from mespot_lib.held_out import leave_one_subject_out
 from mespot_lib.manifest import Manifest
 from mespot_lib.methods import lbp_chi2, ltp_ml, mdmd
@@ -79,57 +70,10 @@ def write_rows(datasets: list[str]) -> None:
         writer.writerows(sorted([*kept, *found], key=lambda row: DATASETS.index(row["dataset"])))
 
 
-def measure(frames: int = 150, size: int = 227) -> dict[str, object]:
-    """Return frames per second of the features on one core, from the face crop on; the best of three rounds."""
-    crops = list(_swaying(frames, size))
-    ways = {
-        "mdmd, ME": lambda: list(stream_differences(crops, [12], DifferenceRecipe(size=size))),
-        "mdmd, ME and MaE": lambda: list(stream_differences(crops, [12, 39], DifferenceRecipe(size=size))),
-        "lbp_chi2": lambda: [pattern_counts(crop, LbpRecipe(size=size)) for _, crop, _ in crops],
-    }
-    cv2.setNumThreads(1)
-    return {
-        "crop_px": size,
-        "frames": frames,
-        "processor": platform.machine(),
-        "threads": 1,
-        "frames_per_s": {name: round(frames / _least_seconds(way), 1) for name, way in ways.items()},
-    }
-
-
-def _swaying(frames: int, size: int) -> Iterator[tuple[int, np.ndarray, int]]:
-    """Yield (t, crop, stretch) of a texture that sways by some 2 px."""
-    texture = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (size, size)), (0, 0), 3)
-    texture = (128 + 60 * texture / texture.std()).clip(0, 255).astype(np.float32)
-    for t in range(frames):
-        matrix = np.array([[1, 0, 2 * np.sin(t / 5)], [0, 1, np.cos(t / 7)]])
-        moved = cv2.warpAffine(texture, matrix, (size, size), borderMode=cv2.BORDER_REFLECT)
-        yield t, np.rint(moved), 0
-
-
-def _least_seconds(way, rounds: int = 3) -> float:
-    seconds = []
-    for _ in range(rounds):
-        started = time.process_time()  # its own time, which other programs disturb least
-        way()
-        seconds.append(time.process_time() - started)
-    return min(seconds)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("datasets", nargs="*", default=list(DATASETS))
-    parser.add_argument("--speed", action="store_true", help="measure frames per second instead")
-    parser.add_argument("--store", type=Path, help="a file that gets one more line, with --speed")
-    chosen = parser.parse_args()
-    if not chosen.speed:
-        write_rows(chosen.datasets)
-        return
-    line = json.dumps(measure())
-    if chosen.store:
-        with chosen.store.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-    print(line)
+    write_rows(parser.parse_args().datasets)
 
 
 if __name__ == "__main__":
