@@ -1,6 +1,7 @@
 """Face crops that stand still, on a photograph moved by a known path, and where there is no face."""
 
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from mespot_lib import face
 from mespot_lib.face import NoFaceError
 from mespot_lib.features.cache import CacheWarning, entry_path
-from mespot_lib.features.crops import CropRecipe, aligned, face_crops
+from mespot_lib.features.crops import CropRecipe, aligned, crop_stream, face_crops
 from mespot_lib.frames import iter_frames
 from mespot_lib.manifest import Video
 
@@ -130,3 +131,22 @@ def test_no_face_is_said_with_the_name_of_the_video(tmp_path):
     video = video_of([np.full((120, 160, 3), 128, np.uint8)] * 3, tmp_path / "wall")
     with pytest.raises(NoFaceError, match="own/p/wall"):
         face_crops(video, RECIPE)
+
+
+def test_a_face_is_followed_once_for_crops_of_all_sizes(swaying, monkeypatch):
+    followed = []
+
+    def counted(frames, video, recipe):
+        followed.append(recipe)
+        return aligned(frames, video, recipe)
+
+    monkeypatch.setattr("mespot_lib.features.crops.aligned", counted)
+    small, large = (face_crops(swaying, replace(RECIPE, size=size)) for size in (32, 64))
+    assert len(followed) == 1
+    for t, crop, stretch in crop_stream(swaying, RECIPE):
+        assert np.array_equal(crop.astype(np.float16), large.crops[t])
+        assert stretch == 0
+    assert len(followed) == 1
+    assert small.crops.shape == (24, 32, 32)
+    face_crops(swaying, replace(RECIPE, redetect_s=0.5))  # followed in another way
+    assert len(followed) == 2

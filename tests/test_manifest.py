@@ -1,6 +1,9 @@
 """The manifest: frame axis, tables on disk, rules, folds."""
 
+import importlib.util
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pandas as pd
@@ -359,3 +362,15 @@ def test_each_subject_is_tested_once_and_never_trained_on(tmp_path):
         assert set(fold.train) | set(fold.test) == set(manifest.uids)
         assert {manifest.video(uid).subject for uid in fold.test} == {fold.name}
         assert fold.name not in {manifest.video(uid).subject for uid in fold.train}
+
+
+def test_schemas_are_read_without_grammars_that_none_of_them_needs():
+    """Their import takes a second; whoever wants them later still gets them."""
+    code = (
+        "import sys; from mespot_lib.manifest import schema; schema('manifest'); "
+        "assert 'rfc3987_syntax' not in sys.modules; import importlib.util; "
+        "print(importlib.util.find_spec('rfc3987_syntax') is None)"
+    )
+    here = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    there = importlib.util.find_spec("rfc3987_syntax") is None
+    assert here.stdout.strip() == str(there)

@@ -208,6 +208,16 @@ def test_profile_counts_as_loops_do(profile, truth, spotted, t_eval):
     assert result.overall == sum((one.overall for one in result.videos.values()), Counts())
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+@given(scored_videos, scored_videos, thresholds, st.data())
+def test_the_score_of_some_videos_is_that_of_scoring_them_alone(profile, truth, spotted, t_eval, data):
+    some = data.draw(st.lists(st.sampled_from(sorted(truth)), unique=True, min_size=1))
+    alone = score(*({video: side[video] for video in some} for side in (truth, spotted)), t_eval, profile)
+    together = score(truth, spotted, t_eval, profile).of_videos(some)
+    assert [together[part] for part in PARTS] == [alone[part] for part in PARTS]
+    assert not together.videos
+
+
 @settings(max_examples=200)
 @given(scored_videos, scored_videos, thresholds)
 def test_profiles_move_the_score_in_the_direction_they_say(truth, spotted, t_eval):
