@@ -228,6 +228,18 @@ function legend() {
   );
 }
 
+/** Say to screen readers what a slider is called and where it stands; ipywidgets shows both only to the eye. */
+function nameSliders(el) {
+  const page = el.closest(".mespot-explorer");
+  for (const row of page ? page.querySelectorAll(".widget-hslider") : []) {
+    const [label, readout] = [row.querySelector(".widget-label"), row.querySelector(".widget-readout")];
+    for (const handle of row.querySelectorAll(".noUi-handle")) {
+      handle.setAttribute("aria-label", label ? label.textContent : "");
+      if (readout) handle.setAttribute("aria-valuetext", readout.textContent);
+    }
+  }
+}
+
 function render({ model, el }) {
   el.classList.add("mespot-views");
   el.innerHTML =
@@ -255,8 +267,12 @@ function render({ model, el }) {
     for (const bar of el.querySelectorAll(".bar")) bar.setAttribute("aria-pressed", bar.dataset.id === model.get("picked"));
   });
   // the last trait of an update: what it says is drawn
-  model.on("change:version", () => (el.dataset.version = model.get("version")));
+  model.on("change:version", () => {
+    el.dataset.version = model.get("version");
+    nameSliders(el);
+  });
   el.dataset.version = model.get("version");
+  setTimeout(() => nameSliders(el), 500); // when the sliders beside it are there, too
 
   function say(bar, x, y) {
     const area = el.getBoundingClientRect();

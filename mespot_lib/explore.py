@@ -306,6 +306,15 @@ class Explorer:
         self.widget = self._layout(w)
         self.update()
 
+    def close(self) -> None:
+        """Stop work and take the widgets from the page; another explorer takes the place of this one."""
+        self._at_work = None
+        waiting = [self.widget]
+        while waiting:
+            widget = waiting.pop()
+            waiting += getattr(widget, "children", ())
+            widget.close()
+
     # -- widgets
 
     def _most_telling(self) -> str:
@@ -662,6 +671,8 @@ def explorer(
         "fold": w.SelectMultiple(description="folds", rows=3, tooltip="several with Ctrl or Shift"),
     }
 
+    before: list[Explorer] = []
+
     def show(*_: Any) -> None:
         key = choices["dataset"].value, choices["method"].value
         if key not in found or not choices["fold"].value:
@@ -675,6 +686,10 @@ def explorer(
             page.children = [top, w.HTML(_html("mespot-problem", html.escape(str(error))))]
         else:
             page.children = [top, inner.widget]
+            before.append(inner)
+        for old in before[:-1]:
+            old.close()
+        del before[:-1]
 
     def list_methods(*_: Any) -> None:
         names = [key[1] for key in found if key[0] == choices["dataset"].value]

@@ -315,6 +315,19 @@ def test_what_is_asked_for_is_shown_first(reports):
     assert "as fitted on the training subjects" in words_of(page)
 
 
+def test_what_is_left_is_closed(reports, monkeypatch):
+    closed = []
+    monkeypatch.setattr(explore.Explorer, "close", lambda one: closed.append(one))
+    page = explore.explorer(reports, "toy", "zhang2020")
+    page.children[0].children[2].value = ("s00", "s01")
+    page.children[0].children[1].value = "mesnet"
+    assert len(closed) >= 2
+    monkeypatch.undo()
+    inner = explore.Explorer(folds_of(reports, "zhang2020"))
+    inner.close()
+    assert inner.views.comm is None
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_an_empty_video_and_a_method_that_proposes_nothing(method, tmp_path):
     """Nothing true, nothing spotted, nothing stored: an empty table, curves of nothing, and no error."""
