@@ -33,6 +33,11 @@ BATCH_SYSTEMS = {
     "oar": "OARCluster",
     "htcondor": "HTCondorCluster",
 }
+# Dask guesses half a second for a task that it does not know, and would let others queue up behind it.
+SCHEDULING = {
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.default-task-durations": {"run": "60s", "features": "5s"},
+}
 # A run needs about 1 GB beside its worker; what the batch system is asked for if its own configuration says nothing.
 JOB_DEFAULTS = {"cores": 1, "processes": 1, "memory": "4 GB"}
 WORKER_OPTIONS = ("--nworkers", "1", "--nthreads", "1")
@@ -100,6 +105,7 @@ def connect(scheduler: str = "", workers: int = 2, wait_s: float = 60.0) -> "Ite
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Any]:
     """Yield a cluster of worker processes of this machine, that no other machine can reach."""
+    import dask
     from distributed import LocalCluster
 
     options = {
@@ -110,7 +116,11 @@ def _local(workers: int) -> Iterator[Any]:
         "silence_logs": logging.CRITICAL,  # a killed worker is replaced, and that is all there is to say
     }
     scratch = tempfile.TemporaryDirectory(prefix="mespot-", ignore_cleanup_errors=True)
-    with scratch as folder, LocalCluster(n_workers=workers, local_directory=folder, **options) as cluster:
+    with (
+        dask.config.set(SCHEDULING),
+        scratch as folder,
+        LocalCluster(n_workers=workers, local_directory=folder, **options) as cluster,
+    ):
         yield cluster
 
 

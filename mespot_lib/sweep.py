@@ -9,6 +9,7 @@ Tasks are functions of this module alone: a worker needs nothing but an installe
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import socket
@@ -279,26 +280,32 @@ class Tasks:
 
 
 def _submit(client: "Client", jobs: Sequence[Job], manifests: Mapping[str, Manifest], token: str) -> Tasks:
-    """Hand over all tasks: methods in the order in which they come, a video's features one after the other."""
+    """Hand over all tasks: methods in the order in which they come, of each what is measured first."""
     measuring: dict[tuple[str, str], list[Future]] = {}
     running: dict[Future, Job] = {}
-    last: dict[str, Future] = {}  # two methods may share what they measure of a video: one waits
     order = list(dict.fromkeys((job.run.method, job.run.dataset, job.run.profile) for job in jobs))
     for rank, (method, dataset, profile) in enumerate(order):
-        manifest = manifests.get(dataset) if _has_features(method) else None
+
+        def task(kind: str, name: str, *given: Any, rank: int = rank, **options: Any) -> "Future":
+            # dask sees by the word before the hyphen which tasks are alike: how long they take, which may wait
+            key = f"{kind}-{hashlib.sha256(f'{token} {name}'.encode()).hexdigest()[:32]}"
+            return client.submit(*given, key=key, priority=-rank, pure=False, **options)
+
         features = []
-        for uid in manifest.uids if manifest else ():
-            video, key = manifest.video(uid), f"features-{method}-{profile}-{uid}-{token}"
-            given = (method, profile, video, manifest.root, last.get(uid))
-            last[uid] = client.submit(_measure, *given, key=key, priority=-rank, pure=False)
-            features.append(last[uid])
+        manifest = manifests.get(dataset)
+        if manifest is not None and _has(method, "prepare_once"):
+            features.append(task("features", f"{method} {profile}", _prepare_once, method, profile))
+        if manifest is not None and _has(method, "prepare"):
+            features += [
+                task("features", f"{method} {profile} {uid}", _measure, method, profile, video, manifest.root)
+                for uid in manifest.uids
+                for video in [manifest.video(uid)]
+            ]
         measuring.setdefault((method, dataset), []).extend(features)
         for job in jobs:
             if (job.run.method, job.run.dataset, job.run.profile) == (method, dataset, profile):
-                name = job.folder.name
-                key = f"run-{dataset}-{method}-{name}-{token}"
-                options = {"key": key, "priority": -rank, "pure": False, "retries": _KERNEL_RETRIES}
-                running[client.submit(_work, job, name, token, features, **options)] = job
+                given = _work, job, job.folder.name, token, features
+                running[task("run", str(job.folder), *given, retries=_KERNEL_RETRIES)] = job
     return Tasks(measuring, running)
 
 
@@ -371,13 +378,13 @@ class Outcome:
     files: bytes | None = None
 
 
-def _has_features(method: str) -> bool:
-    """Return whether the method has something to measure per video; one may consist of its notebook alone."""
+def _has(method: str, function: str) -> bool:
+    """Return whether a method's module has a function; a method may consist of its notebook alone."""
     name = f"mespot_lib.methods.{method}"
-    return importlib.util.find_spec(name) is not None and hasattr(importlib.import_module(name), "prepare")
+    return importlib.util.find_spec(name) is not None and hasattr(importlib.import_module(name), function)
 
 
-def _measure(method: str, profile: str, video: Video, root: Path, _before: None) -> None:
+def _measure(method: str, profile: str, video: Video, root: Path) -> None:
     """Measure what a method needs of a video, into the cache of this machine.
 
     root : of the dataset where the sweep was started; here it may lie somewhere else. What cannot be measured (no face,
@@ -388,6 +395,12 @@ def _measure(method: str, profile: str, video: Video, root: Path, _before: None)
     cv2.setNumThreads(1)  # see runs.KERNEL_ENVIRONMENT
     with contextlib.suppress(ValueError, OSError):
         importlib.import_module(f"mespot_lib.methods.{method}").prepare(_lying_here(video, root), profile)
+
+
+def _prepare_once(method: str, profile: str) -> None:
+    """Compute what all runs of a method need whatever the dataset, into the cache of this machine."""
+    with contextlib.suppress(ValueError, OSError):
+        importlib.import_module(f"mespot_lib.methods.{method}").prepare_once(profile)
 
 
 def _lying_here(video: Video, root: Path) -> Video:

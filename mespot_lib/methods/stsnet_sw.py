@@ -445,6 +445,13 @@ def prepare(video: Video, profile: str) -> None:
     rest_faces(video, config.crops, config.rest_s)
 
 
+def prepare_once(profile: str) -> None:
+    """Train the trunk on stills, into the cache: what every fold needs, whatever the dataset."""
+    config = getattr(StsNetConfig, profile)()
+    if config.pretrain is not None:
+        pretrained_trunk(config, 0, progress=False)
+
+
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return equation (7), a mean over the batch."""
     return nnf.cross_entropy(logits, labels)
