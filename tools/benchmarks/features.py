@@ -69,7 +69,7 @@ def flow(place: Path, tiny: bool) -> Iterator[Case | Growth]:
     """Yield the benchmarks of dense flow."""
     from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
-    peaks = (_PEAKS_PX * 16)[: 2 if tiny else 12]
+    peaks = (_PEAKS_PX * 16)[: 2 if tiny else 8]
     first, second, _ = moved_faces(peaks, size=_SIDE)
     scaled = [(a / np.float32(255), b / np.float32(255)) for a, b in zip(first, second, strict=True)]
     some = {"unit": "pair", "count": len(peaks)}
@@ -113,7 +113,7 @@ def flow(place: Path, tiny: bool) -> Iterator[Case | Growth]:
         theirs=by_scikit_image(optical_flow_tvl1),
         goal=5.0,
     )
-    large = [side[: 1 if tiny else 4] for side in moved_faces(_PEAKS_PX, size=2 * _SIDE)[:2]]
+    large = [side[: 1 if tiny else 2] for side in moved_faces(_PEAKS_PX, size=2 * _SIDE)[:2]]
     yield Case(
         "flow_tvl1_224",
         "TV-L1 flow of pairs of 224 px",
@@ -139,7 +139,7 @@ def flow(place: Path, tiny: bool) -> Iterator[Case | Growth]:
 
 def cache(place: Path, tiny: bool) -> Iterator[Case | Growth]:
     """Yield the benchmarks of what is kept of a video."""
-    manifest = material.drawn(place, tiny)
+    manifest = material.drawn(place)
     video = manifest.video(manifest.uids[0])
     recipes = {"face_crops": (face_crops, CropRecipe()), "face_flow": (face_flow, FaceFlowRecipe())}
     for name, (feature, recipe) in recipes.items():

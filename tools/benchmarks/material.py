@@ -1,7 +1,6 @@
 """What benchmarks work on: drawn videos, made once per run of the benchmarks; nothing of them is stored."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -18,28 +17,25 @@ from mespot_lib.user_video import write_video_file
 _PICTURES = 75  # of a film, forwards and backwards: 150, which divides a minute at 5 and at 30 fps
 
 
-def drawn(place: Path, tiny: bool) -> Manifest:
-    """Return a drawn set of two people, one video each, 30 fps; of 16 seconds, or of 9."""
-    smoke = SyntheticConfig.casme2_smoke()
-    config = smoke if tiny else replace(smoke, name="synthetic_casme2_bench", seconds_per_video=16.0)
-    root = place / "data" / config.name
-    return read_dataset(
-        config.layout, draw_dataset(config, root, workers=1, progress=False), name=config.name
-    )
+def drawn(place: Path) -> Manifest:
+    """Return a drawn set of two people, one video of 9 seconds at 30 fps each."""
+    config = SyntheticConfig.casme2_smoke()
+    root = draw_dataset(config, place / "data" / config.name, workers=1, progress=False)
+    return read_dataset(config.layout, root, name=config.name)
 
 
-def pictures(place: Path, tiny: bool, count: int | None = None) -> list[np.ndarray]:
+def pictures(place: Path, count: int | None = None) -> list[np.ndarray]:
     """Return the first pictures of the set in colour."""
-    manifest = drawn(place, tiny)
+    manifest = drawn(place)
     frames = iter_frames(manifest.video(manifest.uids[0]), stop=count, grey=False)
     return [image for _, image in frames]
 
 
-def film(place: Path, tiny: bool, fps: float, frames: int) -> Video:
+def film(place: Path, fps: float, frames: int) -> Video:
     """Return a video file of so many frames: drawn ones forwards and backwards, over and over, so nothing jumps."""
     path = place / f"film_{fps:g}_{frames}.mp4"
     if not path.exists():
-        endless = chain.from_iterable(repeat(_to_and_fro(pictures(place, tiny, _PICTURES))))
+        endless = chain.from_iterable(repeat(_to_and_fro(pictures(place, _PICTURES))))
         write_video_file(path, (image for image, _ in zip(endless, range(frames), strict=False)), fps, 23)
     return _video(path)
 
@@ -47,7 +43,7 @@ def film(place: Path, tiny: bool, fps: float, frames: int) -> Video:
 def long_films(place: Path, tiny: bool, fps: int) -> dict[float, Video]:
     """Return video files by their minutes, the shorter ones over and over: 1, 4 and 16, or seconds."""
     unit = len(_to_and_fro(range(_PICTURES))) if tiny else 60 * fps  # frames; a film ends where it begins
-    first = film(place, tiny, fps, unit)
+    first = film(place, fps, unit)
     return {
         times * unit / fps / 60: _video(_repeated(first.path, place / f"film_{fps}_x{times}.mp4", times))
         for times in ((1, 2) if tiny else (1, 4, 16))

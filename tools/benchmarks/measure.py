@@ -200,13 +200,10 @@ def _peak(who: int) -> float:
 # Growth
 
 
-def grown(growth: Growth, rounds: int) -> dict[str, Any]:
+def grown(growth: Growth) -> dict[str, Any]:
     """Return seconds and MB at each size, each in a process of its own, and the slopes through them."""
-    found: dict[float, list[tuple[float, float]]] = {size: [] for size in growth.sizes}
-    for _ in range(rounds):
-        for size, measured in found.items():
-            measured.append(apart(lambda size=size: _grown(growth.prepare(size))))
-    seconds, mb = np.array([np.median(found[size], axis=0) for size in growth.sizes]).T
+    found = [apart(lambda size=size: _grown(growth.prepare(size))) for size in growth.sizes]
+    seconds, mb = np.array(found).T
     sizes = np.array(growth.sizes, dtype=float)
     return {
         "sizes": sizes.tolist(),
@@ -244,7 +241,7 @@ def measured(entries: Iterable[Case | Growth], rounds: int) -> dict[str, list[di
     ]
     growth = [
         {"name": one.name, "what": one.what, "unit": one.unit}
-        | grown(one, 1)
+        | grown(one)
         | {"most_exponent": one.most_exponent, "most_mb": one.most_mb}
         for one in entries
         if isinstance(one, Growth)

@@ -47,9 +47,9 @@ def frame_skip_3dcnn(place: Path, tiny: bool, setting: Setting = Setting()) -> I
     models = [yap.untrained(config, seed).to(setting.device) for seed in range(config.parts)]
     crops = random_crops(60 if tiny else 600, config.crops.size)
 
-    def scoring(way: Callable, of: FaceCrops) -> np.ndarray:
+    def scoring(way: Callable, of: FaceCrops, networks: int | None = None) -> np.ndarray:
         with torch.inference_mode():
-            return way(models, of, (6, 19), config.reference)
+            return way(models[:networks], of, (6, 19), config.reference)
 
     yield Case(
         "inference_3dcnn",
@@ -67,9 +67,9 @@ def frame_skip_3dcnn(place: Path, tiny: bool, setting: Setting = Setting()) -> I
         return
     yield _longer(
         "scoring_by_3dcnn",
-        "scoring with the 3D-CNN",
+        "scoring with one network of the 3D-CNN",
         tiny,
-        lambda frames: lambda: scoring(yap.sample_logits, still_crops(frames, config.crops.size)),
+        lambda frames: lambda: scoring(yap.sample_logits, still_crops(frames, config.crops.size), 1),
     )
 
 
@@ -120,13 +120,13 @@ def mesnet(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[Ca
 
     config = getattr(me.MesNetConfig, setting.profile)()
     models = [me.untrained(config, seed).to(setting.device) for seed in range(config.parts)]
-    frames = 200 if tiny else 900
+    frames = 200 if tiny else 600
     flow = random_flow(frames, config.flow.cells)
     clip, overlap = (round(seconds * _FPS) for seconds in (config.clip_s, config.overlap_s))
 
-    def scoring(of: FaceFlow) -> Any:
+    def scoring(of: FaceFlow, networks: int | None = None) -> Any:
         with mock.patch.object(me, "face_flow", return_value=of):
-            return me.score_video(models, a_video(len(of.frames)), config)
+            return me.score_video(models[:networks], a_video(len(of.frames)), config)
 
     def clip_by_clip() -> list[Any]:
         return [scoring(part_of(flow, first, last)) for first, last in clip_windows(frames, clip, overlap)]
@@ -145,9 +145,9 @@ def mesnet(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[Ca
         return
     yield _longer(
         "scoring_by_mesnet",
-        "scoring with MESNet",
+        "scoring with one network of MESNet",
         tiny,
-        lambda frames: lambda: scoring(still_flow(frames, config.flow.cells)),
+        lambda frames: lambda: scoring(still_flow(frames, config.flow.cells), 1),
     )
 
 
@@ -157,7 +157,7 @@ def i3d(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[Case 
 
     config = getattr(bifpn.I3dBiFpnConfig, setting.profile)()
     model = bifpn.untrained(config, 0).to(setting.device)
-    frames = 160 if tiny else 640
+    frames = 160 if tiny else 480
 
     def scoring(of: int, at_once: int | None = None) -> Any:
         given = {
@@ -188,7 +188,7 @@ def i3d(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[Case 
         "scoring_by_i3d_bifpn",
         "scoring with I3D and BiFPN",
         "minute of video",
-        (0.1, 0.2) if tiny else (0.5, 1, 2),
+        (0.1, 0.2) if tiny else (0.25, 0.5, 1),
         lambda minutes: lambda: scoring(_frames(minutes)),
         most_mb=8.0,
     )
@@ -211,7 +211,7 @@ def training(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[
     """Yield the benchmarks of the optimiser loop: a short training of each learned method."""
     from mespot_lib.methods import i3d_bifpn, mesnet, stsnet_sw, yap2022_3dcnn
 
-    manifest = material.drawn(place, tiny)
+    manifest = material.drawn(place)
     ways = {
         "3dcnn": (
             yap2022_3dcnn,
@@ -237,7 +237,7 @@ def training(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[
     for name, (method, settings, samples_of) in ways.items():
         config = getattr(getattr(method, settings), setting.profile)()
         apart(lambda config=config, samples_of=samples_of: len(samples_of(config)))  # features are measured
-        steps = 2 if tiny else 4
+        steps = 2 if tiny else 3
         loop = replace(config.train, epochs=1, batches_per_epoch=steps, device=setting.device, patience=None)
         loss = stsnet_sw.cross_entropy if method is stsnet_sw else method.loss_of(config)
         yield replace(_learning(name, method, config, loop, samples_of(config), loss), **setting.clock())

@@ -15,7 +15,7 @@ from mespot_lib.manifest import Video
 
 def entries(place: Path, tiny: bool) -> Iterator[Case | Growth]:
     """Yield the benchmarks of reading."""
-    manifest = material.drawn(place, tiny)
+    manifest = material.drawn(place)
     folder = manifest.video(manifest.uids[0])
     files = [folder.frame_path(t) for t in range(folder.length)]
     data = [np.frombuffer(path.read_bytes(), np.uint8) for path in files]
@@ -42,7 +42,7 @@ def entries(place: Path, tiny: bool) -> Iterator[Case | Growth]:
         same=np.array_equal,
     )
     frames = 90 if tiny else 900
-    video = material.film(place, tiny, 30, frames)
+    video = material.film(place, 30, frames)
     whole = video.path.read_bytes()
     yield Case(
         "video_file",

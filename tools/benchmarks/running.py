@@ -114,7 +114,7 @@ def workbook(root: Path) -> Path:
 
 def sweeping(place: Path, tiny: bool) -> Iterator[Case | Growth]:
     """Yield the benchmarks of running a notebook over folds: what a run costs beside its own computing."""
-    runs, pause = (2, 0.0) if tiny else (4, 1.0)
+    runs, pause = (2, 0.0) if tiny else (3, 1.0)
     notebook = tiny_notebook(place)
     yield Case(
         "sweep_overhead",

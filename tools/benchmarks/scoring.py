@@ -80,7 +80,7 @@ def entries(place: Path, tiny: bool) -> Iterator[Case | Growth]:
         theirs=lambda: plain_bootstrap(counts, draws),
         same=lambda a, b: np.allclose(a, b, atol=0.02),
     )
-    people, scores = a_set_of_people(3 if tiny else 8)
+    people, scores = a_set_of_people(3 if tiny else 5)
     config = zhang2020.ZhangConfig()
     yield Case(
         "thresholds_of_all_folds",
@@ -99,7 +99,7 @@ def entries(place: Path, tiny: bool) -> Iterator[Case | Growth]:
         "thresholds_by_folds",
         "thresholds of all folds chosen and every fold spotted",
         "fold",
-        (3, 6) if tiny else (5, 10, 20, 40),
+        (3, 6) if tiny else (4, 8, 16),
         choosing,
         most_mb=1.0,
     )

@@ -113,24 +113,21 @@ def draw(records: Sequence[Record], path: Path) -> None:
 
 def draw_ratios(ax: Any, rows: Sequence[dict[str, Any]]) -> Any:
     """Draw the ratio of every row with the range of its rounds; a filled mark reaches its goal, a cross misses it."""
-    marks = {
-        True: (MET, "o", "reaches its goal"),
-        False: (MISSED, "X", "misses it"),
-        None: (OTHER, "D", "no goal"),
-    }
-    told = set()
+    marks = {True: (MET, "o"), False: (MISSED, "X"), None: (OTHER, "D")}
     for y, row in enumerate(reversed(rows)):
-        colour, mark, label = marks[met(row)]
+        colour, mark = marks[met(row)]
         ax.plot([row["ratio_low"], row["ratio_high"]], [y, y], color=colour, lw=2, alpha=0.5)
-        ax.plot(row["ratio"], y, mark, color=colour, ms=6, label=None if label in told else label)
-        told.add(label)
+        ax.plot(row["ratio"], y, mark, color=colour, ms=6)
         if row["goal"] is not None:
-            ax.plot(
-                row["goal"], y, "|", color="black", ms=12, mew=2, label=None if "goal" in told else "goal"
-            )
-            told.add("goal")
+            ax.plot(row["goal"], y, "|", color="black", ms=12, mew=2)
+    for words, of in (("reaches its goal", True), ("misses it", False), ("has none", None)):
+        if any(met(row) is of for row in rows):
+            ax.plot([], [], marks[of][1], color=marks[of][0], label=words)
+    if any(row["goal"] is not None for row in rows):
+        ax.plot([], [], "|", color="black", ms=12, mew=2, label="goal")
     ax.axvline(1, color="grey", lw=1, zorder=0)
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_yticks(range(len(rows)), [row["name"].replace("_", " ") for row in reversed(rows)])
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.grid(axis="x", color="0.9", zorder=0)

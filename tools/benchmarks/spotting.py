@@ -21,7 +21,7 @@ _LOOK_BACK = 200  # samples after which the plain way takes a new reference
 
 def tracking(place: Path, tiny: bool) -> Iterator[Case | Growth]:
     """Yield the benchmarks of following a face."""
-    images = material.pictures(place, tiny, 30 if tiny else 240)
+    images = material.pictures(place, 30 if tiny else 120)
     frames = list(enumerate(images))
     yield Case(
         "face_tracking",
@@ -48,8 +48,8 @@ def _apart_u(tracked: list, detected: list) -> float:
 
 def entries(place: Path, tiny: bool) -> Iterator[Case | Growth]:
     """Yield the benchmarks of the whole way of a video."""
-    frames = 60 if tiny else 450
-    video = material.film(place, tiny, 30, frames)
+    frames = 60 if tiny else 300
+    video = material.film(place, 30, frames)
     yield Case(
         "flow_peaks_real_time",
         "flow_peaks on an .mp4 file of 256 x 256 px at 30 fps: decoding, tracking, flow, intervals",
@@ -60,8 +60,8 @@ def entries(place: Path, tiny: bool) -> Iterator[Case | Growth]:
         theirs=frames / 30,
         goal=1.0,
     )
-    some = 45 if tiny else 150
-    short = material.film(place, tiny, 30, some)
+    some = 45 if tiny else 90
+    short = material.film(place, 30, some)
     yield Case(
         "flow_peaks",
         "flow_peaks on an .mp4 file",
