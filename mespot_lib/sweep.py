@@ -427,6 +427,7 @@ def _work(job: Job, name: str, token: str, _features: Sequence[None]) -> Outcome
         return Outcome(
             f"{job.run}: the code of mespot on {host} is not that of the machine the sweep was started on"
         )
+    cluster.forget_allocator()
     try:
         folder, error = runs.execute(job.run, job.manifest_digest), None
     except KernelDied:
