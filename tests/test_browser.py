@@ -347,7 +347,9 @@ def page_in_lab(browser, reports, tmp_path_factory):
             yield page
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=20)
+        server.kill()
 
 
 def run_all(page):
