@@ -92,16 +92,10 @@ def write_report(
     sections["claims"] = _claims_section(tables["claims"])
     sections = {name: section for name, section in sections.items() if section}
     page = target / "report.html"
-    page.write_text(_page(sections, problems, _failed(root)), encoding="utf-8")
+    page.write_text(
+        _page(sections, problems, [failure["reason"] for failure in failures(root)]), encoding="utf-8"
+    )
     return page, tables["results"], problems
-
-
-def _failed(root: Path) -> list[str]:
-    """Return why runs stopped, one line each."""
-    try:
-        return [failure["reason"] for failure in failures(root)]
-    except (ValueError, KeyError, TypeError) as error:
-        return [f"{root / 'runs' / 'failed'}: an error.json in it cannot be read ({error})"]
 
 
 def leaderboard_tables(pooled: Sequence[Pooled]) -> dict[str, Rows]:

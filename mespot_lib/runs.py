@@ -472,10 +472,16 @@ def admit(packed: bytes, folder: Path) -> None:
 def failures(reports_root: str | Path | None = None) -> list[dict[str, Any]]:
     """Return the runs that stopped with an error and have not succeeded since: `run`, `reason`, `folder`."""
     root = Path(reports_root) if reports_root else places.reports_root()
-    return [
-        json.loads(path.read_text(encoding="utf-8")) | {"folder": path.parent}
-        for path in sorted((root / "runs" / "failed").glob("*/*/*/error.json"))
-    ]
+    return [_failure(path) for path in sorted((root / "runs" / "failed").glob("*/*/*/error.json"))]
+
+
+def _failure(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {"run": record["run"], "reason": record["reason"], "folder": path.parent}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{_shown(path)}: cannot be read ({type(error).__name__}: {error})"
+        return {"run": {}, "reason": reason, "folder": path.parent}
 
 
 def _forget_failures(run: Run) -> None:
@@ -698,7 +704,7 @@ def read_result(folder: str | Path) -> Result:
         result = Result(folder, record, truth, spotted)
         counts = {part: asdict(result.score[part]) for part in PARTS}
     except ValueError as error:
-        raise RunError(str(error)) from None
+        raise RunError(f"{_shown(folder)}: {error}") from None
     if counts != record["counts"] or set(truth) != {video["video"] for video in record["videos"]}:
         raise RunError(f"{_shown(path)}: counts or videos disagree with truth.csv and spotted.csv")
     return result

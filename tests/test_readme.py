@@ -32,7 +32,7 @@ def results_block() -> str:
             if (row["dataset"], row["method"]) == (one["dataset"], one["method"])
         }
         mae, me, f1, low, high, chance = (
-            f"{float(value):.2f}"
+            f"{float(value):.2f}" if value else "n/a"
             for value in (
                 same["MaE"]["f1"],
                 same["ME"]["f1"],
@@ -45,7 +45,7 @@ def results_block() -> str:
             f"{one['folds']} of {one['n_folds']}",
             mae,
             me,
-            f"**{f1}** ({low} to {high})",
+            f"**{f1}** ({low} to {high})" if one["f1"] else "n/a",
             chance,
         )
         lines.append(f"| {' | '.join(cells)} |")

@@ -330,7 +330,7 @@ def test_damaged_folders_are_listed_and_the_rest_is_shown(tmp_path):
     assert {row["method"] for row in found} == {"a"}
     assert len(problems) == 2
     text = written.read_text()
-    assert "an error.json in it cannot be read" in text
+    assert "error.json: cannot be read" in text
     assert text.count("<li>") == 3
 
 

@@ -215,6 +215,16 @@ def test_failed_runs_keep_the_executed_notebook(tiny, reports):
     assert leftovers(reports) == []
 
 
+def test_a_damaged_record_of_a_failure_is_a_failure_that_says_so(tiny, reports):
+    folder = reports / "runs" / "failed" / "toy" / "tiny" / "s01-000000000000"
+    folder.mkdir(parents=True)
+    (folder / "error.json").write_text('{"run": {')
+    (failure,) = runs.failures(reports)
+    assert "s01-000000000000/error.json: cannot be read" in failure["reason"]
+    runs.execute(tiny(), toy_manifest().digest())  # nobody stumbles over it
+    assert len(runs.failures(reports)) == 1
+
+
 def test_a_success_forgets_earlier_failures_of_the_same_run(tiny, reports):
     for name, run in (("s01-a", tiny()), ("s01-b", tiny(seed=1))):
         folder = reports / "runs" / "failed" / "toy" / "tiny" / name
