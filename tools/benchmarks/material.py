@@ -14,7 +14,7 @@ from mespot_lib.synthetic.config import SyntheticConfig
 from mespot_lib.synthetic.write import draw_dataset
 from mespot_lib.user_video import write_video_file
 
-_PICTURES = 75  # of a film, forwards and backwards: 150, which divides a minute at 5 and at 30 fps
+_PICTURES = 75  # of a film, forwards and backwards: 150, which divides a minute at 2.5 and at 30 fps
 
 
 def drawn(place: Path) -> Manifest:
@@ -40,12 +40,14 @@ def film(place: Path, fps: float, frames: int) -> Video:
     return _video(path)
 
 
-def long_films(place: Path, tiny: bool, fps: int) -> dict[float, Video]:
+def long_films(place: Path, tiny: bool, fps: float) -> dict[float, Video]:
     """Return video files by their minutes, the shorter ones over and over: 1, 4 and 16, or seconds."""
-    unit = len(_to_and_fro(range(_PICTURES))) if tiny else 60 * fps  # frames; a film ends where it begins
+    unit = (
+        len(_to_and_fro(range(_PICTURES))) if tiny else round(60 * fps)
+    )  # frames; a film ends where it begins
     first = film(place, fps, unit)
     return {
-        times * unit / fps / 60: _video(_repeated(first.path, place / f"film_{fps}_x{times}.mp4", times))
+        times * unit / fps / 60: _video(_repeated(first.path, place / f"film_{fps:g}_x{times}.mp4", times))
         for times in ((1, 2) if tiny else (1, 4, 16))
     }
 

@@ -73,10 +73,10 @@ def entries(place: Path, tiny: bool) -> Iterator[Case | Growth]:
         limit_is="reading the file",
         limit=lambda: sum(1 for _ in iter_frames(short, grey=False)),
     )
-    films = apart(lambda: material.long_films(place, tiny, 5))
+    films = apart(lambda: material.long_films(place, tiny, 2.5))
     yield Growth(
         "spotting_a_video_file",
-        "flow_peaks on an .mp4 file of 5 fps; what is kept of it are landmarks and curves",
+        "flow_peaks on an .mp4 file of 2.5 fps; what is kept of it are landmarks and curves",
         "minute of video",
         tuple(films),
         lambda minutes: lambda: spot_video(films[minutes].path),
