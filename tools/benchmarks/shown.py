@@ -62,7 +62,7 @@ def table(records: Sequence[Record]) -> str:
         cells = (
             row["what"],
             row["beside"],
-            f"**{times(row['ratio'])}**" if met(row) is not False else f"{times(row['ratio'])} (missed)",
+            {True: "**{}**", False: "{} (missed)", None: "{}"}[met(row)].format(times(row["ratio"])),
             goal,
             limit,
             " and ".join(memory),
