@@ -45,7 +45,7 @@ class Case:
     on_the_wall : whether the clock on the wall is read instead of the processor's
     once : whether there is a single round, without one to warm up and without a look at memory, because a call takes
         long and starts programs of its own
-    forked : whether memory can be asked for in a forked process: not where a GPU is in use
+    forked : whether memory can be asked for in a forked process: not where a GPU is in use, or other programs
     """
 
     name: str
@@ -175,7 +175,7 @@ def _answer(work: Work, sender: Any) -> None:
 
 
 def peak_mb(work: Work) -> float:
-    """Return how many MB a call takes at most beyond what this process has: its own, or those of a child it starts.
+    """Return how many MB a call takes at most beyond what this process has; programs it starts are not counted.
 
     To be asked before this process has started threads: it is forked.
     """
@@ -185,15 +185,17 @@ def peak_mb(work: Work) -> float:
 def _grown(work: Work) -> tuple[float, float]:
     """Return the seconds of a call and the MB by which this process's peak has grown."""
     gc.collect()
-    held = _peak(resource.RUSAGE_SELF)
+    held = _peak()
     started = processor_s()
     work()
     spent = processor_s() - started
-    return spent, max(_peak(resource.RUSAGE_SELF) - held, _peak(resource.RUSAGE_CHILDREN))
+    return spent, _peak() - held
 
 
-def _peak(who: int) -> float:
-    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MB
+def _peak() -> float:
+    return (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MB
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -185,13 +185,12 @@ def i3d(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[Case 
     )
     if setting.device != "cpu":
         return
-    yield Growth(
+    yield _longer(
         "scoring_by_i3d_bifpn",
         "scoring with I3D and BiFPN",
-        "minute of video",
-        (0.1, 0.2) if tiny else (0.25, 0.5, 1),
-        lambda minutes: lambda: scoring(_frames(minutes)),
-        most_mb=8.0,
+        tiny,
+        lambda frames: lambda: scoring(frames),
+        most_mb=4.0,
     )
 
 

@@ -37,6 +37,7 @@ def starting(place: Path, tiny: bool) -> Iterator[Case | Growth]:
             theirs=python("-c", _PEER),
             limit_is="Python itself",
             limit=python("-c", "pass"),
+            forked=False,
         )
 
 
