@@ -39,6 +39,8 @@ SCHEDULING = {
     # Dask guesses half a second for a task that it does not know, and would let others queue up behind it.
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.default-task-durations": {"run": "60s", "features": "5s"},
+    # Looking a hundred times a second where a worker is costs a twelfth of a core.
+    "distributed.worker.profile.enabled": False,
     # In place of dask's own, which also make the memory allocator give back what the next step of a training wants
     # again (see `forget_allocator`).
     "distributed.nanny.pre-spawn-environ": THREADS,

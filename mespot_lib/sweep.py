@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # How often a run whose kernel was killed is begun anew; of killed workers dask itself takes care, three times.
 _KERNEL_RETRIES = 2
 # Between two looks at what the workers do.
-_LOOK_S = 1.0
+_LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
