@@ -26,13 +26,20 @@ ROOT = Path(__file__).resolve().parents[1]
 LICENSED = [name for name in described_datasets() if not dataset_facts(name)["publishable"]]
 
 # Pictures that are tracked, and what they show. Any other one is refused.
-PICTURES = {"reports/reference/stages.jpg": "notebook 00 on synthetic_casme2"}
+PICTURES = {
+    "reports/benchmarks/benchmarks.png": "ratios and growth, drawn by tools/bench.py",
+    "reports/reference/stages.jpg": "notebook 00 on synthetic_casme2",
+}
 
 # Arrays that are tracked, and what they hold. Every name in them must be that of a drawn dataset.
 ARRAYS = {
     "reports/reference/i3d_bifpn_detections.npz": "places and probabilities that I3D + BiFPN found in drawn videos",
     "reports/reference/mesnet_proposals.npz": "places and probabilities that MESNet proposed in drawn videos",
 }
+_SCORES = re.compile(
+    r"reports/reference/runs/synthetic_\w+/\w+/[\w-]+/scores\.npz"
+)  # curves and proposals of runs
+_MOST_COLUMNS = 8
 
 _TEXT_OF_OBJECTS = {".pkl", ".pickle", ".joblib", ".mat"}  # pickles may be text, too
 _UID = re.compile(rf"(?<![a-z0-9_])(?:{'|'.join(LICENSED)})/[^/\s\"',|`]+/[^/\s\"',|`]+")
@@ -65,7 +72,7 @@ def _faults(path: Path, file: str) -> Iterator[str]:
     except UnicodeDecodeError:
         text = "\0"
     if path.suffix in _TEXT_OF_OBJECTS or "\0" in text:
-        if file in ARRAYS:
+        if file in ARRAYS or _SCORES.fullmatch(file):
             yield from _array_faults(path)
         elif file not in PICTURES:
             yield "is no text: a workbook, an archive, arrays, or a picture that PICTURES does not name"
@@ -88,7 +95,8 @@ def _array_faults(path: Path) -> Iterator[str]:
         for name in arrays:
             if not re.search(r"(?<![a-z0-9_])synthetic_\w+/", name):
                 yield f"{name} is not of a drawn dataset"
-            if arrays[name].ndim > 2 or arrays[name].dtype.kind not in "fi":
+            shape, kind = arrays[name].shape, arrays[name].dtype.kind
+            if len(shape) > 2 or shape[1:] > (_MOST_COLUMNS,) or kind not in "fi":
                 yield f"{name} may be a picture"
 
 
@@ -296,3 +304,5 @@ def test_arrays_of_a_recorded_dataset_or_pictures_among_them_are_found(tmp_path)
     assert "not of a drawn dataset" in next(_array_faults(tmp_path / "rows.npz"))
     np.savez(tmp_path / "frames.npz", **{"table synthetic_casme2/s15/15_0101": np.zeros((3, 7, 7))})
     assert "picture" in next(_array_faults(tmp_path / "frames.npz"))
+    np.savez(tmp_path / "frame.npz", **{"table synthetic_casme2/s15/15_0101": np.zeros((30, 40))})
+    assert "picture" in next(_array_faults(tmp_path / "frame.npz"))

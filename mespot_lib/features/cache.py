@@ -29,7 +29,7 @@ from mespot_lib.manifest import Video
 from mespot_lib.places import cache_root
 
 # Raise it when code behind a recipe changes what it computes.
-FEATURE_VERSION = 3
+FEATURE_VERSION = 4
 
 
 class CacheError(ValueError):
