@@ -522,7 +522,8 @@ class Explorer:
 
     def _oracle_steps(self) -> Iterator[None]:
         best: dict[str, Any] = {}
-        for best, _ in respot.oracle(self.folds, self.t_eval):  # noqa: B007
+        for step in respot.oracle(self.folds, self.t_eval):
+            best = step[0]
             yield
         self._put(best, "oracle", self.t_eval)
 

@@ -70,7 +70,6 @@ def frame_skip_3dcnn(place: Path, tiny: bool, setting: Setting = Setting()) -> I
         "scoring with one network of the 3D-CNN",
         tiny,
         lambda frames: lambda: scoring(yap.sample_logits, still_crops(frames, config.crops.size), 1),
-        most_mb=6.0,  # flat after two minutes, but what the allocator holds varies by tens of MB
     )
 
 
