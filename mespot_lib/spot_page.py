@@ -76,7 +76,7 @@ def reserved(folder: str | Path, force: bool = False) -> Iterator[Path]:
         yield partial
         _check_free(folder, force)
         shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         lock.release()

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     chosen = parser.parse_args()
     path = repository_root() / "reports/reference/yap2022_3dcnn_ablations.csv"
-    rows = list(csv.DictReader(path.open(encoding="utf-8"))) if path.is_file() else []
+    rows = list(csv.DictReader(path.open(encoding="utf-8", newline=""))) if path.is_file() else []
     manifest = load_dataset(chosen.dataset)
     same = {"dataset": chosen.dataset, "folds": str(chosen.folds), "seed": str(chosen.seed)}
     for name in chosen.only:

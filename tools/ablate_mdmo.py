@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=np.inf, help="begin nothing after so many")
     chosen = parser.parse_args()
     path, started = repository_root() / "reports/reference/mdmo_ablations.csv", time.monotonic()
-    rows = list(csv.DictReader(path.open(encoding="utf-8"))) if path.is_file() else []
+    rows = list(csv.DictReader(path.open(encoding="utf-8", newline=""))) if path.is_file() else []
     for variant in chosen.only:
         for dataset in chosen.datasets:
             about = {"dataset": dataset, "seed": str(chosen.seed), "variant": variant}

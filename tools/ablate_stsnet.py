@@ -230,7 +230,7 @@ def main() -> None:
     chosen = parser.parse_args()
     name, columns = FILES[chosen.study]
     path, started = repository_root() / "reports/reference" / name, time.monotonic()
-    rows = list(csv.DictReader(path.open(encoding="utf-8"))) if path.is_file() else []
+    rows = list(csv.DictReader(path.open(encoding="utf-8", newline=""))) if path.is_file() else []
     for about, make in blocks(chosen):
         about = {key: str(value) for key, value in about.items()}
         if any(row | about == row for row in rows):

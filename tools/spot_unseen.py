@@ -69,7 +69,7 @@ def scored(path: Path, manifests: list[Manifest], name: str) -> list[dict]:
 def store(method: str, rows: list[dict]) -> list[dict]:
     """Put the rows of a method in place of its old ones in the table on disk; return the whole table."""
     path = repository_root() / "reports/reference/unseen.csv"
-    table = list(csv.DictReader(path.open(encoding="utf-8"))) if path.is_file() else []
+    table = list(csv.DictReader(path.open(encoding="utf-8", newline=""))) if path.is_file() else []
     table = [row for row in table if row["method"] != method] + rows
     table.sort(key=lambda row: list(METHODS).index(row["method"]))
     with path.open("w", encoding="utf-8", newline="") as file:
