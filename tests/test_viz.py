@@ -154,3 +154,28 @@ def test_a_field_has_the_asked_scale():
     viz.draw_field(ax, np.eye(8), "px", high=3.0)
     assert ax.images[0].get_clim() == (0, 3)
     assert fig.axes[1].get_ylabel() == "px"
+
+
+def test_names_of_variants_are_wrapped_and_the_legend_lies_above_every_bar():
+    fig, ax = plt.subplots(figsize=(9, 3.5))
+    f1 = {"ME": 1.0, "MaE": 1.0, "overall": 1.0}
+    names = ("K = 9, M = 5", "equation (4) as printed", "head left in,\nrefitted", *map(str, range(7)))
+    viz.draw_comparison(ax, dict.fromkeys(names, f1), chance=0.1)
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert labels[:3] == ["K = 9, M = 5", "equation (4)\nas printed", "head left\nin,\nrefitted"]
+    fig.canvas.draw()
+    legend = ax.get_legend().get_window_extent().y0
+    assert max(text.get_window_extent().y1 for text in ax.texts) <= legend
+
+
+def test_colours_of_lines_keep_apart_for_colour_blind_readers():
+    """Simulated after Viénot et al. 1999: no two colours of the cycle fall together for want of one kind of cones."""
+    srgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in viz.COLOURS]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    protan = [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]]
+    deutan = [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]
+    for seen in (np.eye(3), np.array(protan), np.array(deutan)):
+        light = np.clip(linear @ seen.T, 0, 1)
+        lab = cv2.cvtColor(np.float32(light ** (1 / 2.4))[None], cv2.COLOR_RGB2LAB)[0]
+        apart = np.linalg.norm(lab[:, None] - lab[None], axis=2)[np.triu_indices(len(lab), 1)]
+        assert apart.min() > 15
