@@ -51,11 +51,16 @@ def test_matrix_equals_pairs(first, second):
 def test_merge_spans_both_and_keeps_the_stronger():
     weak, strong = Interval(0, 9, "ME", apex=4, score=0.2), Interval(5, 7, "ME", apex=6, score=0.9)
     assert merge(weak, strong) == merge(strong, weak) == Interval(0, 9, "ME", apex=6, score=0.9)
+    strong, weak = Interval(0, 9, "ME", apex=4, score=0.9), Interval(5, 12, "MaE", apex=6, score=0.2)
+    assert merge(weak, strong) == merge(strong, weak) == Interval(0, 12, "ME", apex=4, score=0.9)
+    early, late = Interval(0, 9, "ME", apex=4, score=0.5), Interval(5, 12, "MaE", apex=6, score=0.5)
+    assert merge(late, early) == Interval(0, 12, "ME", apex=4, score=0.5)
 
 
 def test_sorting_is_chronological_and_copes_with_unknown_apex():
     late, early, known = Interval(5, 9, "ME"), Interval(2, 9, "MaE"), Interval(5, 9, "ME", apex=6)
     assert sorted([known, late, early]) == [early, late, known]
+    assert not known < known
 
 
 def test_numpy_frames_become_plain_integers():
@@ -68,6 +73,7 @@ def test_numpy_frames_become_plain_integers():
     ]
     assert as_array([span]).tolist() == [[1, 4]]
     assert as_array([]).shape == (0, 2)
+    assert as_array([]).dtype == as_array([span]).dtype == np.int64
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,9 @@ def test_numpy_frames_become_plain_integers():
     [
         ((5, 3, "ME"), "onset 5 comes after offset 3"),
         ((1, 3, "micro"), "kind 'micro' is unknown"),
-        ((1.5, 3, "ME"), "onset must be a whole frame number, got 1.5"),
+        ((1.5, 3, "ME"), "^onset must be a whole frame number, got 1.5"),
+        ((1, 3.5, "ME"), "^offset must be a whole frame number, got 3.5"),
+        ((1, 3, "ME", "2"), "^apex must be a whole frame number, got '2'"),
     ],
 )
 def test_impossible_intervals_are_refused(arguments, rule):
@@ -97,11 +105,9 @@ def test_table_round_trip(tmp_path_factory, table):
 def test_video_without_interval_is_a_row_of_its_own(tmp_path):
     path = tmp_path / "spotted.csv"
     write_intervals(path, {"quiet": [], "busy": [Interval(1, 2, "ME")]})
-    assert path.read_text().splitlines() == [
-        "video,kind,onset,offset,apex,score",
-        "busy,ME,1,2,,1.0",
-        "quiet,,,,,",
-    ]
+    assert path.read_bytes() == b"video,kind,onset,offset,apex,score\nbusy,ME,1,2,,1.0\nquiet,,,,,\n"
+    path.write_text("video,kind,onset,offset\nquiet,,,\nbusy,ME,1,2\n", encoding="utf-8")
+    assert read_intervals(path) == {"quiet": [], "busy": [Interval(1, 2, "ME")]}
 
 
 HEADER = b"video,kind,onset,offset\n"
@@ -110,13 +116,20 @@ HEADER = b"video,kind,onset,offset\n"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the file is empty"),
+        (b"", "the file is empty; its first row must be video,kind,onset,offset"),
         (b" \n\n", "the file is empty"),
-        (b"video,kind,onset\na,ME,1\n", "row 1: column offset is missing"),
-        (b"video,kind,onset,offset,onset\n", "row 1: column onset stands twice"),
+        (b"video,kind,onset\na,ME,1\n", "row 1: column offset is missing; found video, kind, onset"),
+        (b"video,kind\n", "row 1: column onset, offset is missing"),
+        (b"video,kind,a;b\n", "row 1: column onset, offset is missing"),
+        (b"video,kind,onset,offset,onset,kind\n", "row 1: column kind, onset stands twice"),
         (b"video;kind;onset;offset\na;ME;1;2\n", "row 1: columns are separated by semicolons"),
         (HEADER + b"a,ME,1,2\na,ME,x,9\n", "row 3: onset must be a whole frame number, got 'x'"),
         (HEADER + b"a,ME,1,2.5\n", "row 2: offset must be a whole frame number, got '2.5'"),
+        (b"video,kind,onset,offset,apex\na,ME,1,9,x\n", "row 2: apex must be a whole frame number, got 'x'"),
+        (
+            b"video,kind,onset,offset,score\na,ME,1,9,high\n",
+            "row 2: score must be a finite number, got 'high'",
+        ),
         (HEADER + b"a,ME,1_0,20\n", "row 2: onset must be a whole frame number, got '1_0'"),
         (HEADER + b"a,ME,,9\n", "row 2: onset must be a whole frame number, got ''"),
         (HEADER + b"a,ME,9,3\n", "row 2: onset 9 comes after offset 3"),
