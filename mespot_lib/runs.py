@@ -143,7 +143,7 @@ def notebook_path(run: Run) -> Path:
 
 
 def code_version(notebook: Path) -> str:
-    """Return a digest of the notebook's cells, outputs left out, and of all modules of the library that they reach.
+    """Return a digest of the cells that a run executes, outputs left out, and of all modules that they reach.
 
     A module is reached if a cell, or a module reached, imports it, at its top or anywhere else. So a new method, or a
     change to another one, leaves the runs of this notebook valid.
@@ -201,10 +201,20 @@ def _notebook_source(path: Path) -> str:
     return json.dumps([("".join(cell["source"]), cell["metadata"].get("tags")) for cell in _code_cells(path)])
 
 
+def is_aside(cell: Mapping[str, Any]) -> bool:
+    """Tell whether a cell has the tag `aside`: it is not about the fold, and runs leave it out.
+
+    What a notebook says about all folds, other data or variants is for its reader; in every run of a sweep it would be
+    the same again.
+    """
+    return "aside" in cell["metadata"].get("tags", ())
+
+
 def _code_cells(path: Path) -> list[dict[str, Any]]:
+    """Return the code cells that a run executes."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return [cell for cell in cells if cell["cell_type"] == "code"]
+        return [cell for cell in cells if cell["cell_type"] == "code" and not is_aside(cell)]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path.name}: not a notebook ({error})") from None
 
@@ -306,7 +316,8 @@ def store_result(
     folder.mkdir(parents=True, exist_ok=True)
     write_intervals(folder / "truth.csv", truth)
     write_intervals(folder / "spotted.csv", spotted)
-    np.savez_compressed(folder / "scores.npz", **{uid: np.asarray(s) for uid, s in (scores or {}).items()})
+    arrays: dict[str, Any] = {uid: np.asarray(s) for uid, s in (scores or {}).items()}
+    np.savez_compressed(folder / "scores.npz", **arrays)
     _write_json(folder / "result.json", record)
     return result
 
@@ -363,7 +374,7 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
     if len(tagged) != 1:
         raise RunError(f"{path.name}: {len(tagged)} cells are tagged `parameters`; there must be one")
     try:
-        lines = ast.parse("".join(tagged[0]["source"])).body
+        lines: list[Any] = ast.parse("".join(tagged[0]["source"])).body
     except SyntaxError as error:
         raise RunError(f"{path.name}: the parameters cell is not Python ({error})") from None
     found = {}
@@ -544,9 +555,9 @@ def _execute_notebook(run: Run, partial: Path) -> float:
     target = partial.relative_to(root) if partial.is_relative_to(root) else partial
     output = partial / "notebook.ipynb"
     started = time.perf_counter()
-    with _own_kernel(partial / "jupyter"):
+    with _own_kernel(partial / "jupyter") as folder:
         papermill.execute_notebook(
-            str(notebook_path(run)),
+            str(_without_asides(notebook_path(run), folder)),
             str(output),
             parameters={**_own_parameters(run, target.as_posix()), **run.parameters},
             kernel_name="python3",
@@ -560,8 +571,18 @@ def _execute_notebook(run: Run, partial: Path) -> float:
     return seconds
 
 
+def _without_asides(path: Path, folder: Path) -> Path:
+    """Write into a folder what a run executes of a notebook, and return where."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if not is_aside(cell)]
+    nbformat.write(notebook, folder / path.name)
+    return folder / path.name
+
+
 @contextlib.contextmanager
-def _own_kernel(folder: Path) -> Iterator[None]:
+def _own_kernel(folder: Path) -> Iterator[Path]:
     """Make "python3" the interpreter that runs this code, whatever kernels the user has installed.
 
     `folder` holds what Jupyter needs for it, connection files too, and is removed at the end.
@@ -581,7 +602,7 @@ def _own_kernel(folder: Path) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(JUPYTER_PATH=paths, JUPYTER_RUNTIME_DIR=str(folder / "runtime"))
     try:
-        yield
+        yield folder
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -632,7 +653,7 @@ def _move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Any) -> str:
     """Return one line that says what went wrong; of an error in a cell its name, its message and where."""
     if hasattr(error, "ename"):
         message = str(error.evalue).strip().splitlines()

@@ -1,10 +1,12 @@
 """Keys, folders, stored results, and the execution of a notebook (a tiny one: no pictures, no method)."""
 
+import builtins
 import dataclasses
 import json
 import os
 import signal
 import subprocess
+import symtable
 import sys
 
 import nbformat
@@ -33,7 +35,10 @@ def test_key_changes_with_everything_that_can_change_the_result(tiny, tmp_path):
     notebook = nbformat.read(tmp_path / "tiny.ipynb", 4)
     notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
     nbformat.write(notebook, tmp_path / "tiny.ipynb")
-    assert runs.run_key(tiny(), "d0") == base, "outputs are not code"
+    aside = {"tags": ["aside"]}
+    notebook.cells.append(nbformat.v4.new_code_cell("1 / 0", metadata=aside))
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
+    assert runs.run_key(tiny(), "d0") == base, "neither outputs nor asides are code of a run"
     notebook.cells[2].source += "\n1 + 1"
     nbformat.write(notebook, tmp_path / "tiny.ipynb")
     others.append(runs.run_key(tiny(), "d0"))
@@ -172,6 +177,19 @@ def test_a_run_leaves_its_files_and_is_not_done_again(tiny, reports):
     runs.execute(run, digest)
     assert runs.state(folder) == "finished"
     assert leftovers(reports) == []
+
+
+def test_a_run_leaves_asides_out(tiny, tmp_path, reports):
+    notebook = nbformat.read(tmp_path / "tiny.ipynb", 4)
+    kept = len(notebook.cells)
+    aside = {"tags": ["nbval-ignore-output", "aside"]}
+    notebook.cells.insert(2, nbformat.v4.new_code_cell("1 / 0", metadata=aside))
+    notebook.cells.append(nbformat.v4.new_markdown_cell("All folds", metadata=aside))
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
+    executed = nbformat.read(runs.execute(tiny(), toy_manifest().digest()) / "notebook.ipynb", 4)
+    tags = [cell.metadata.tags for cell in executed.cells]
+    assert len(tags) == kept + 1, "papermill adds its parameters"
+    assert not any("aside" in row for row in tags)
 
 
 def test_unknown_parameter_is_refused_before_anything_runs(tiny, reports):
@@ -313,3 +331,35 @@ def test_the_version_of_a_notebook_covers_its_method(method):
     cells = runs._code_cells(runs.notebook_path(runs.Run(method, "synthetic_casme2", "s15")))
     found = {name for cell in cells for name in runs._imports("".join(cell["source"]), "cell")}
     assert f"mespot_lib.methods.{method}" in found
+
+
+def _names(source: str) -> tuple[set[str], set[str]]:
+    """Return the names that a cell gets from cells before it, and those that it defines for cells after it."""
+    table = symtable.symtable(source, "cell", "exec")
+    inner, waiting = set(), list(table.get_children())
+    while waiting:
+        child = waiting.pop()
+        inner |= {name.get_name() for name in child.get_symbols() if name.is_global()}
+        waiting += child.get_children()
+    bound = {name.get_name() for name in table.get_symbols() if name.is_assigned() or name.is_imported()}
+    # `for`, `with` and functions bind names too, which symtable counts among the assigned
+    used = {name.get_name() for name in table.get_symbols() if name.is_referenced()} | inner
+    return used, bound
+
+
+@pytest.mark.parametrize("method", runs.NOTEBOOKS)
+def test_what_runs_execute_does_not_need_what_they_leave_out(method):
+    path = runs.notebook_path(runs.Run(method, "synthetic_casme2", "s15"))
+    every = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert any(map(runs.is_aside, every)), "a run computes what is not about its fold"
+    known = {*dir(builtins), "display", "__doc__"}
+    for cell in runs._code_cells(path):
+        used, bound = _names("".join(cell["source"]))
+        assert used <= known | bound, "".join(cell["source"])
+        known |= bound
+
+
+def test_a_name_from_a_cell_left_out_is_seen():
+    used, bound = _names("rows = [table[x] for x in names]\ndef f():\n    return later\n")
+    assert {"table", "names", "later"} <= used
+    assert bound == {"rows", "f"}
