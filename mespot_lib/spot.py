@@ -71,16 +71,19 @@ def smooth(
     elif low_pass_hz is not None:
         smoothed = _low_pass(bridged, low_pass_hz, fps)
     else:
+        assert gaussian_s is not None  # one of the three is given
         smoothed = gaussian_filter1d(bridged, gaussian_s * fps, axis=0, mode="nearest")
     return np.where(np.isnan(scores), np.nan, smoothed)
 
 
 def _bridge_gaps(scores: np.ndarray) -> np.ndarray:
     known = ~np.isnan(scores)
-    if known.all() or not known.any():
+    if known.all():
         return scores
     if scores.ndim > 1:
         return np.stack([_bridge_gaps(column) for column in scores.T], axis=1)
+    if not known.any():
+        return np.zeros(len(scores))  # what is a gap all along is one again after smoothing
     frames = np.arange(len(scores))
     return np.interp(frames, frames[known], scores[known])
 
@@ -170,7 +173,7 @@ def expand_to_fraction(scores: np.ndarray, at: np.ndarray, fraction: float, base
 def type_by_duration(
     frames: np.ndarray,
     fps: float,
-    apexes: Sequence[int] | None = None,
+    apexes: Sequence[int | None] | None = None,
     scores: Sequence[float] | None = None,
     me_longest_s: float = ME_LONGEST_S,
 ) -> list[Interval]:
@@ -234,7 +237,7 @@ def rivals(frames: np.ndarray, group: np.ndarray, scores: np.ndarray, over: Shar
     once if each has groups of its own.
     """
     if not len(frames):
-        return Rivals(*np.empty((2, 0), dtype=np.int64), np.empty(0))
+        return Rivals(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
     onset, offset = (frames - frames.min()).T
     far = offset.max() + 1
     order = np.lexsort((onset, group))
