@@ -94,8 +94,8 @@ def test_checked_cells_draw_no_data(path):
 def test_readers_are_told_what_to_expect_and_what_to_remember(path):
     prose = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
     for heading in (
-        "**What you'll do.**",
-        "**What you'll need.**",
+        "**What you will learn.**",
+        "**What you need.**",
         "What to remember",
         "Exercises",
         "synthetic",
