@@ -60,10 +60,12 @@ C channels, K kinds. Lengths on the face are in face units (u): 1 u is 1/64 of t
 corners, one pixel of a face crop 256 px wide.
 """
 
+from typing import Any
+
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # looked up when it is asked for, so that `import mespot_lib` stays quick
     if name == "spot_video":
         from mespot_lib.user_video import spot_video

@@ -58,7 +58,7 @@ def read_folder(name: str, root: str | Path, policy: str | None = None, fps: flo
     A drawn folder goes by the name it was drawn under, a recorded one by the name of its layout, whichever was asked.
     """
     facts = dataset_facts(name)
-    options = {} if fps is None else {"fps": fps}
+    options: dict[str, Any] = {} if fps is None else {"fps": fps}
     return read_dataset(facts["layout"], root, policy or facts["fix_policy"], **options)
 
 

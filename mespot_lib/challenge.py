@@ -169,12 +169,17 @@ class LogRow:
     result: str
 
 
+LogLine = tuple[
+    int, list[str], str | None
+]  # number of the row, its cells, and the part it belongs to, where known
+
+
 @dataclass
 class Verdict:
     """What a check found: `file, row: rule` of every problem, rows by file, and what was assumed or tolerated."""
 
     format: str = ""
-    rows: dict[str, list[Row] | list[LogRow]] = field(default_factory=dict)
+    rows: dict[str, Sequence[Row] | Sequence[LogRow]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -224,7 +229,7 @@ def frame_ranges(
     videos : each a manifest, the folder of one, or a CSV table with the columns video and frames. Such a table does not
         tell the number of the first frame, which is taken to be 1.
     """
-    ranges = {}
+    ranges: dict[str, tuple[int, int]] = {}
     for one in videos:
         if isinstance(one, str | Path) and not Path(one).is_dir():
             ranges |= _ranges_of_table(one, frames)
@@ -320,7 +325,8 @@ def parse_predictions(
 
 def _csv_lines(name: str, text: str, headers: Sequence[str]) -> tuple[list[tuple[int, list[str]]], list[str]]:
     """Return (row number, cells) below the header of a CSV text, and what is wrong with its shape."""
-    lines, problems = [], []
+    lines: list[tuple[int, list[str]]] = []
+    problems: list[str] = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         found = next(reader, [])
@@ -395,8 +401,8 @@ def parse_log(
 ) -> tuple[list[LogRow], list[str]]:
     """Return the rows of a log, text or CSV, and every broken rule as `file, row: rule`."""
     if text.startswith(LOG_HEADER.partition(",")[0]):
-        lines, problems = _csv_lines(name, text, form.headers)
-        lines = [(number, cells, None) for number, cells in lines]
+        table, problems = _csv_lines(name, text, form.headers)
+        lines: list[LogLine] = [(number, cells, None) for number, cells in table]
     else:
         lines, problems = _log_lines(name, text, order)
     rows: list[LogRow] = []
@@ -407,18 +413,18 @@ def parse_log(
             faults = _log_faults(row, ranges)
             for side, span in (("true", row.truth), ("spotted", row.spotted)):
                 at = first_row.setdefault((row.video, side, span), number) if span else number
-                if at != number:
+                if span and at != number:
                     faults.append(f"the {side} interval {span[0]}..{span[1]} stands in row {at} already")
             rows.append(row)
         problems += [f"{name}, row {number}: {fault}" for fault in faults]
     return rows, problems
 
 
-def _log_lines(
-    name: str, text: str, order: Sequence[str]
-) -> tuple[list[tuple[int, list[str], str | None]], list[str]]:
+def _log_lines(name: str, text: str, order: Sequence[str]) -> tuple[list[LogLine], list[str]]:
     """Return (row number, cells, part) of a log in text, and what is wrong with its shape."""
-    lines, problems, seen = [], [], []
+    lines: list[LogLine] = []
+    problems: list[str] = []
+    seen: list[str] = []
     part = None
     for number, line in enumerate(text.split("\n"), start=1):
         cells = line.split()
@@ -456,12 +462,12 @@ def _log_row(
         ("true", frames[:2], result != "FP"),
         ("spotted", frames[2:], result != "FN"),
     ):
-        span, wrong = _span(*pair, base) if belongs else (None, [])
+        span, wrong = _span(pair[0], pair[1], base) if belongs else (None, [])
         faults += [f"{side} {fault}" for fault in wrong]
         if not belongs and set(pair) - {"-", ""}:
             faults.append(f"{result} has a {side} interval, where - and - belong")
         spans.append(span)
-    return (None if faults else LogRow(video, *spans, result)), faults
+    return (None if faults else LogRow(video, spans[0], spans[1], result)), faults
 
 
 def _log_faults(row: LogRow, ranges: Mapping[str, tuple[int, int]] | None) -> list[str]:
@@ -470,8 +476,8 @@ def _log_faults(row: LogRow, ranges: Mapping[str, tuple[int, int]] | None) -> li
         faults.append(f"true onset {row.truth[0]} comes after its offset {row.truth[1]}")
     if row.spotted:
         faults += [f"spotted {fault}" for fault in _span_faults(row.video, row.spotted, ranges)]
-    if row.result == "TP" and not faults:
-        overlap = iou(*(Interval(*span, "ME") for span in (row.truth, row.spotted)))
+    if row.result == "TP" and row.truth and row.spotted and not faults:
+        overlap = iou(Interval(*row.truth, "ME"), Interval(*row.spotted, "ME"))
         if overlap < T_EVAL:
             faults.append(f"TP, but the intervals overlap by {overlap:.2f}, less than {T_EVAL:g}")
     return faults
@@ -527,7 +533,7 @@ def check_submission(
             place = verdict.notes if alone else verdict.problems
             place.append(f"{path.name}: {file} is {'not checked' if alone else 'missing'}")
     for file, text in texts.items():
-        rows, problems = [], []
+        rows: Sequence[Row] | Sequence[LogRow] = ()
         if form.is_log:
             rows, problems = parse_log(file, text, form, ranges, base, order)
         elif file in form.files:

@@ -310,8 +310,8 @@ def _true_intervals(row: Row) -> int | None:
     claim = next(iter(row.values()))
     if claim.expression != "overall":
         return TRUE_INTERVALS.get((claim.dataset, claim.expression))
-    parts = [TRUE_INTERVALS.get((claim.dataset, part)) for part in ("MaE", "ME")]
-    return sum(parts) if all(parts) else None
+    mae, me = (TRUE_INTERVALS.get((claim.dataset, part)) for part in ("MaE", "ME"))
+    return mae + me if mae and me else None
 
 
 def _spotted(row: Row) -> int | None:
@@ -384,8 +384,8 @@ def pooled_between(whole: Row, parts: Sequence[Row], names: str) -> list[Finding
 
 def pooled_recall(whole: Row, mae: Row, me: Row) -> list[Finding]:
     """Recall over both types is the mean of the two recalls, weighted with the true intervals of each."""
-    weights = [_true_intervals(part) for part in (mae, me)]
-    if not all("recall" in row for row in (whole, mae, me)) or not all(weights) or "tp" in whole:
+    weights = [true for part in (mae, me) if (true := _true_intervals(part))]
+    if not all("recall" in row for row in (whole, mae, me)) or len(weights) < 2 or "tp" in whole:
         return []
     ends = zip(bounds(mae["recall"]), bounds(me["recall"]), strict=True)
     follows = Range(*((a * weights[0] + b * weights[1]) / sum(weights) for a, b in ends))

@@ -116,7 +116,7 @@ def score(
     rates = evaluation.fps_of(facts, [*true, *found, *other], fps)
     result = metrics.score(true, found, t_eval, profile, allow_missing, rates)
     parts = evaluation.by_subject(result, facts) if by == "subject" else result.videos if by else {}
-    record = {"profile": profile, "t_eval": t_eval, **result.as_dict()}
+    record: dict[str, Any] = {"profile": profile, "t_eval": t_eval, **result.as_dict()}
     if by:
         record[f"{by}s"] = {name: one.as_dict() for name, one in parts.items()}
     if against:
@@ -269,12 +269,11 @@ def spot(
     # a plea to end, as by ^C: what is half-written is removed on the way out
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     which = int(face) if face.isascii() and face.isdigit() else face
+    given: dict[str, Any] = {"method": method, "face": which, "backend": backend}  # refused there if unknown
     bar = sys.stderr.isatty()
     folder = out or Path(f"{video.resolve().stem or 'video'}_spotted")
     with spot_page.reserved(folder, force) as partial:
-        found = user_video.analyse_video(
-            video, fps=fps, method=method, face=which, backend=backend, landmarks=landmarks, progress=bar
-        )
+        found = user_video.analyse_video(video, fps=fps, landmarks=landmarks, progress=bar, **given)
         spot_page.write_results(found, partial, faces=not no_faces)
     if as_json:
         record = spot_page.settings_record(found, not no_faces) | {"out": str(folder)}
@@ -403,7 +402,7 @@ def cluster(
     """Print what starts workers elsewhere: commands, a job script, or a file for kubectl. Nothing is started."""
     from mespot_lib import cluster as recipes
 
-    size = {"memory": memory} if memory else {}
+    size: dict[str, Any] = {"memory": memory} if memory else {}
     if kind == "hosts":
         typer.echo(recipes.hosts_recipe(address, host or ["HOST"]))
     elif kind == "kubernetes":
@@ -514,7 +513,7 @@ def submit(
     from mespot_lib import challenge
     from mespot_lib import submit as writing
 
-    given = {"frames": frames, "order": _names(order)}
+    given: dict[str, Any] = {"frames": frames, "order": _names(order)}
     if check:
         verdicts = {
             path: challenge.check_submission(path, form or None, videos=manifest or None, **given)

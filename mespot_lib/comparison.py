@@ -62,7 +62,7 @@ def _difference(first: Pooled, second: Pooled, part: str) -> dict[str, Any] | No
     f1 = [sum(side.values(), Counts()).f1 for side in sides]
     if f1[1] > f1[0]:
         first, second, sides, f1 = second, first, sides[::-1], f1[::-1]
-    lead = paired_bootstrap(*sides)
+    lead = paired_bootstrap(sides[0], sides[1])
     sure = len(subjects) > 1  # of one subject there is nothing to draw again
     return {
         "dataset": first.record["dataset"],

@@ -37,6 +37,9 @@ class Threshold(NamedTuple):
     peak: float
 
 
+Spotter = Callable[[Curves, Threshold], list[Interval]]  # what is spotted in scores with a pair of levels
+
+
 def labels_at(frames: np.ndarray, truth: Sequence[Interval]) -> np.ndarray:
     """Return (N, 2) float32: whether frames (N,) lie in a true ME, in a true MaE; both ends included."""
     labels = np.zeros((len(frames), len(KINDS)), dtype=np.float32)
@@ -97,28 +100,29 @@ def choose_by_f1(
     are, because overall F1 is what the challenges rank by: a kind that is hardly found is then spotted only where the
     curve is surest, and does not cost the other one its precision.
     """
-    chosen = {}
+    chosen: dict[str, Threshold] = {}
     for kind in KINDS:
         own = {uid: [span for span in spans if span.kind == kind] for uid, spans in truth.items()}
-        chosen[kind] = _best(
-            own, judged, lambda scores, pair, kind=kind: _runs(scores, kind, pair, durations_s[kind])
-        )
+        chosen[kind] = _best(own, judged, _alone(kind, durations_s))
     for kind in KINDS:
-        others = dict(chosen)
-        chosen[kind] = _best(
-            truth,
-            judged,
-            lambda scores, pair, kind=kind, others=others: spot_curves(
-                scores, others | {kind: pair}, durations_s
-            ),
-        )
+        chosen[kind] = _best(truth, judged, _beside(kind, dict(chosen), durations_s))
     return chosen
+
+
+def _alone(kind: str, durations_s: Durations) -> Spotter:
+    """Return what spots one kind as if there were no other."""
+    return lambda scores, levels: _runs(scores, kind, levels, durations_s[kind])
+
+
+def _beside(kind: str, others: Mapping[str, Threshold], durations_s: Durations) -> Spotter:
+    """Return what spots both kinds, the other one with its own levels."""
+    return lambda scores, levels: spot_curves(scores, {**others, kind: levels}, durations_s)
 
 
 def _best(
     truth: Mapping[str, Sequence[Interval]],
     judged: Mapping[str, Curves],
-    spotted: Callable[[Curves, Threshold], list[Interval]],
+    spotted: Spotter,
 ) -> Threshold:
     """Return the pair of levels with the highest F1 of what is `spotted` with it."""
     f1 = np.zeros((len(_HEIGHTS), len(_HEIGHTS)))

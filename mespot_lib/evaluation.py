@@ -20,6 +20,7 @@ from mespot_lib.manifest import Manifest
 from mespot_lib.metrics import (
     DEFAULT_FPS,
     PARTS,
+    Counts,
     Difference,
     MetricError,
     Score,
@@ -52,10 +53,19 @@ class VideoFacts:
     fps: float | None = None
 
 
-def facts_of(manifest: Manifest) -> dict[str, VideoFacts]:
+@dataclass(frozen=True)
+class KnownVideo(VideoFacts):
+    """The same of a video of a manifest, where all of it is known."""
+
+    subject: str
+    frames: int
+    fps: float
+
+
+def facts_of(manifest: Manifest) -> dict[str, KnownVideo]:
     """Return what a manifest knows about its videos."""
     videos = [manifest.video(uid) for uid in manifest.uids]
-    return {video.uid: VideoFacts(video.subject, video.length, video.fps) for video in videos}
+    return {video.uid: KnownVideo(video.subject, video.length, video.fps) for video in videos}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -88,7 +98,7 @@ def read_videos(path: str | Path) -> dict[str, VideoFacts]:
     return facts
 
 
-def _facts_of(row: Mapping[str | None, Any], place: str) -> tuple[str, VideoFacts]:
+def _facts_of(row: Mapping[str, str], place: str) -> tuple[str, VideoFacts]:
     if None in row or None in row.values():
         raise MetricError(f"{place}: not as many cells as the first row has")
     video = _cell(row, "video", "video_uid")
@@ -140,11 +150,13 @@ def by_subject(result: Score, videos: Mapping[str, VideoFacts]) -> dict[str, Sco
     MetricError
         If the subject of a video is not known.
     """
-    subject = {video: videos.get(video, VideoFacts()).subject for video in result.videos}
-    unknown = [video for video, name in subject.items() if name is None]
-    if unknown:
-        raise MetricError(f"the subject of video {unknown[0]} is not known")
-    pooled = pool(result.videos, subject)
+    subjects: dict[str, str] = {}
+    for video in result.videos:
+        subject = videos.get(video, VideoFacts()).subject
+        if subject is None:
+            raise MetricError(f"the subject of video {video} is not known")
+        subjects[video] = subject
+    pooled = pool(result.videos, subjects)
     return {name: pooled[name] for name in sorted(pooled)}
 
 
@@ -158,13 +170,14 @@ def leads(
     MetricError
         If a subject is not known, or the methods were not scored on the same subjects.
     """
-    sides = by_subject(first, videos), by_subject(second, videos)
+    ours, theirs = by_subject(first, videos), by_subject(second, videos)
     return {
-        part: paired_bootstrap(
-            *({name: one[part] for name, one in side.items()} for side in sides), draws, seed
-        )
-        for part in PARTS
+        part: paired_bootstrap(_part_of(ours, part), _part_of(theirs, part), draws, seed) for part in PARTS
     }
+
+
+def _part_of(scores: Mapping[str, Score], part: str) -> dict[str, Counts]:
+    return {name: score[part] for name, score in scores.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -189,7 +202,8 @@ def summary(
     MetricError
         If subject or frames of a video are not known, or an interval lies in none of the videos.
     """
-    unknown = [name for name, facts in videos.items() if facts.frames is None]
+    lengths = {name: facts.frames for name, facts in videos.items() if facts.frames is not None}
+    unknown = [name for name in videos if name not in lengths]
     strange = sorted({*truth, *spotted} - set(videos))
     if unknown or strange:
         raise MetricError(f"the number of frames of video {(unknown + strange)[0]} is not known")
@@ -201,7 +215,7 @@ def summary(
         fps=fps_of(videos, list(videos), fps),
     )
     bounds = _bootstrap(result, videos, 2000, 0)
-    by_chance = chance(spotted, truth, {name: facts.frames for name, facts in videos.items()}, t_eval=t_eval)
+    by_chance = chance(spotted, truth, lengths, t_eval=t_eval)
     rows = []
     for part in PARTS:
         ratios = {name: getattr(result[part], name) for name in ("precision", "recall", "f1")}
@@ -243,8 +257,9 @@ def details(
     names = sorted(result.videos)
     truth, spotted = ({name: list(side.get(name, ())) for name in names} for side in (truth, spotted))
     rates = fps_of(videos, names, fps)
-    lengths = {name: videos.get(name, VideoFacts()).frames for name in names}
-    complete = None not in lengths.values()
+    known = {name: videos.get(name, VideoFacts()).frames for name in names}
+    lengths = {name: frames for name, frames in known.items() if frames is not None}
+    complete = len(lengths) == len(names)
     if complete:
         _refuse_outside(spotted, lengths, "spotted")
         _refuse_outside(truth, lengths, "truth")

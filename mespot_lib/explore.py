@@ -221,7 +221,7 @@ def counts_table(score: Score, video: Score, version: int) -> str:
     rows = []
     for part in PARTS:
         row, here = score[part], video[part]
-        cells = {"tp": row.tp, "fp": row.fp, "fn": row.fn}
+        cells: dict[str, int | str] = {"tp": row.tp, "fp": row.fp, "fn": row.fn}
         cells |= {name: f"{getattr(row, name):.3f}" for name in ("precision", "recall", "f1")}
         cells |= {"here": f"{here.tp} / {here.fp} / {here.fn}"}
         tds = "".join(f'<td data-cell="{part} {name}">{value}</td>' for name, value in cells.items())
@@ -368,7 +368,7 @@ class Explorer:
     def _turned(self, name: str, change: Mapping[str, Any]) -> None:
         if self._quiet:
             return
-        value = None if change["new"] == _ANY else change["new"]
+        value: Any = None if change["new"] == _ANY else change["new"]
         self.over = name if self.controls[name].numeric else self.over
         self.state = "hand"
         if name == "t_eval":

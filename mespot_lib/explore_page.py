@@ -51,7 +51,7 @@ def default_reports() -> Path:
 def page_notebook(reports: Path) -> dict[str, Any]:
     """Return a notebook of one cell that shows the explorer of a folder of reports."""
     source = f"from mespot_lib.explore import explorer\n\nexplorer({str(reports.resolve())!r})"
-    cell = {
+    cell: dict[str, Any] = {
         "cell_type": "code",
         "id": "explorer",
         "metadata": {},

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
+import cv2.data
 import numpy as np
 import pandas as pd
 
@@ -105,14 +106,12 @@ def available_backend() -> Literal["mediapipe", "cascade"]:
     return "cascade" if _face_mesh_class() is None else "mediapipe"
 
 
-def detect_face(image: np.ndarray, backend: Backend = "auto") -> Face | None:
+def detect_face(image: np.ndarray, backend: str = "auto") -> Face | None:
     """Return the largest face in an image, None if there is none; see `detect_faces`."""
     return next(iter(detect_faces(image, backend)), None)
 
 
-def detect_faces(
-    image: np.ndarray, backend: Backend = "auto", smallest: float = _SMALLEST_FACE
-) -> list[Face]:
+def detect_faces(image: np.ndarray, backend: str = "auto", smallest: float = _SMALLEST_FACE) -> list[Face]:
     """Return the faces in an image, the largest first.
 
     image : (H, W) grey or (H, W, 3) blue, green, red, uint8
@@ -136,7 +135,7 @@ def detect_faces(
     raise FaceError(f'unknown face back-end {backend!r}: "auto", "mediapipe" or "cascade"')
 
 
-def require_face(image: np.ndarray, where: str, backend: Backend = "auto") -> Face:
+def require_face(image: np.ndarray, where: str, backend: str = "auto") -> Face:
     """Return the largest face in an image; `where` names the image in the error ("casme2/s15/15_0101, position 12").
 
     Raises
@@ -358,7 +357,8 @@ def _eye_centres(grey: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     )
     if len(found) < 2:
         return None
-    centres = (found[:, :2] + found[:, 2:] / 2) / zoom + (left, top)
+    eyes = np.asarray(found)  # (N, 4): x, y, width, height
+    centres = (eyes[:, :2] + eyes[:, 2:] / 2) / zoom + (left, top)
     distance = np.linalg.norm(centres[None] - _expected(box, EYES_U)[:, None], axis=2)
     nearest = distance.argmin(axis=1)
     return centres[nearest] if (distance.min(axis=1) < 0.15 * width).all() else None
@@ -421,9 +421,9 @@ def _mesh_from_near(image: np.ndarray, box: tuple[float, float, float, float]) -
     side = int(2 * max(width, height))
     left, top = int(max(0, x + (width - side) / 2)), int(max(0, y + (height - side) / 2))
     meshes = _meshes(np.ascontiguousarray(image[top : top + side, left : left + side]))
-    middle = np.float32((x + width / 2 - left, y + height / 2 - top))
+    middle = np.array((x + width / 2 - left, y + height / 2 - top), np.float32)
     nearest = min(meshes, key=lambda mesh: np.linalg.norm(mesh.mean(axis=0) - middle), default=None)
-    return None if nearest is None else nearest + np.float32((left, top))
+    return None if nearest is None else nearest + np.array((left, top), np.float32)
 
 
 def _meshes(image: np.ndarray) -> list[np.ndarray]:
@@ -444,14 +444,14 @@ def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
     return (*landmarks.min(axis=0).tolist(), *np.ptp(landmarks, axis=0).tolist())
 
 
-def _mesh_landmarks(mesh, shape: tuple[int, ...]) -> np.ndarray:
+def _mesh_landmarks(mesh: Any, shape: tuple[int, ...]) -> np.ndarray:
     vertices = np.array([(vertex.x, vertex.y) for vertex in mesh.landmark])
     # MediaPipe counts from the edge of the first pixel, we count from its centre.
     px = vertices * (shape[1], shape[0]) - 0.5
     return px[MESH_VERTICES].mean(axis=1).astype(np.float32)
 
 
-def _face_mesh_class():
+def _face_mesh_class() -> Any:
     """Return MediaPipe's FaceMesh, or None where MediaPipe is absent or too new to have it."""
     try:
         import mediapipe
@@ -462,7 +462,7 @@ def _face_mesh_class():
 
 
 @functools.cache
-def _face_mesh():
+def _face_mesh() -> tuple[Any, int]:
     """Return the one face mesh of this process, because making it is slow, and the process it works in."""
     return _face_mesh_class()(
         static_image_mode=True, max_num_faces=4, min_detection_confidence=0.5

@@ -29,7 +29,7 @@ def leave_one_subject_out(
     manifest: Manifest, fit: Fit, folds: int | None = None
 ) -> dict[str, list[Interval]]:
     """Spot every video with what was fitted on the other subjects; `folds` takes the first so many only."""
-    spotted = {}
+    spotted: dict[str, list[Interval]] = {}
     for fold in loso_folds(manifest)[:folds]:
         spotted |= _spot(fit(manifest.only(fold.train)), manifest.only(fold.test))
     return spotted

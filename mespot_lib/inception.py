@@ -12,7 +12,7 @@ the published weights, so such a file fits as it is.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -149,7 +149,7 @@ def same_max_pool(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
     return nnf.max_pool3d(_padded(x, before, after), kernel, stride)
 
 
-def _same_padding(x: Tensor, kernel: Triple, stride: Triple) -> tuple[list[int], list[int]]:
+def _same_padding(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> tuple[list[int], list[int]]:
     """Return how many zeros come before and after in each direction; of an odd number the larger part after."""
     sizes = zip(x.shape[-3:], kernel, stride, strict=True)
     totals = [max(0, (-(-size // s) - 1) * s + k - size) for size, k, s in sizes]

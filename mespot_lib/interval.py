@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex, cast
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class Interval:
 
 def _whole(value: object, name: str) -> int:
     try:
-        return operator.index(value)
+        return operator.index(cast(SupportsIndex, value))
     except TypeError:
         raise IntervalError(f"{name} must be a whole frame number, got {value!r}") from None
 

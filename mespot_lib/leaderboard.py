@@ -13,6 +13,7 @@ from mespot_lib.challenge import (
     T_EVAL,
     TYPES,
     Format,
+    Row,
     SubmitError,
     challenge_id,
     check_submission,
@@ -20,7 +21,7 @@ from mespot_lib.challenge import (
     get_format,
 )
 from mespot_lib.claims import SUBSETS, Claim, read_claims
-from mespot_lib.evaluation import facts_of, summary
+from mespot_lib.evaluation import KnownVideo, facts_of, summary
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Manifest, records
 from mespot_lib.withheld import withheld_truth
@@ -62,7 +63,7 @@ def read_submission(
             *(f"{file}: {video} is no video of the set that is scored" for video in strange),
         ]
         for row in rows:
-            if row.video in strange:
+            if row.video in strange or not isinstance(row, Row):
                 continue
             video = rows_of[part, row.video]
             first = first_frame(video, frames)
@@ -97,7 +98,8 @@ def part_of(form: Format, manifest: Manifest) -> str:
 
 
 def _scored(manifests: Iterable[Manifest], spotted: Mapping[str, list[Interval]]) -> list[dict[str, Any]]:
-    truth, facts = {}, {}
+    truth: dict[str, list[Interval]] = {}
+    facts: dict[str, KnownVideo] = {}
     for manifest in manifests:
         truth |= withheld_truth(manifest)
         facts |= facts_of(manifest)

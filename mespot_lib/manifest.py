@@ -19,10 +19,11 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import pandas as pd
 
@@ -192,7 +193,7 @@ def ranges_to_text(ranges: Iterable[tuple[int, int]]) -> str:
 
 def ranges_from_text(text: str) -> tuple[tuple[int, int], ...]:
     """Return the frame-number ranges of `1-7;600`; raise `DatasetError` unless they are ordered and apart."""
-    ranges = []
+    ranges: list[tuple[int, int]] = []
     for part in filter(None, text.split(";")):
         match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part)
         if not match:
@@ -343,7 +344,7 @@ def _event_repairs(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     base = {"scope": "event", "uid": row["event_uid"], "source": row["provenance"]}
     repairs = []
     for rule in filter(None, (row["fixes"] or "").split(";")):
-        field = re.match(r"[a-z]+", rule)[0]
+        field = re.split("[^a-z]", rule, maxsplit=1)[0]
         after = row.get(field)
         after = None if after is None else str(after)
         repairs.append(base | {"rule": rule, "before": row.get(f"{field}_raw"), "after": after})
@@ -551,17 +552,18 @@ def schema(name: str, definition: str | None = None) -> Any:
 @functools.cache
 def _jsonschema() -> Any:
     """Import jsonschema without its grammars of international addresses: a second, and no schema here has any."""
+    modules = cast(MutableMapping[str, ModuleType | None], sys.modules)
     grammars = "rfc3987_syntax"
-    sys.modules.setdefault(grammars, None)  # importing it fails then, as where it is not installed
+    modules.setdefault(grammars, None)  # importing it fails then, as where it is not installed
     try:
         import jsonschema
     finally:
-        if sys.modules[grammars] is None:
-            del sys.modules[grammars]
+        if modules[grammars] is None:
+            del modules[grammars]
     return jsonschema
 
 
-def _schema_problems(definition: str, rows: list[tuple[str, Mapping[str, Any]]]) -> list[str]:
+def _schema_problems(definition: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     validator = schema("manifest", definition)
     problems = []
     for place, row in rows:
@@ -571,7 +573,7 @@ def _schema_problems(definition: str, rows: list[tuple[str, Mapping[str, Any]]])
     return problems
 
 
-def _repeated(key: str, rows: list[tuple[str, Mapping[str, Any]]]) -> list[str]:
+def _repeated(key: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     seen: dict[str, str] = {}
     problems = []
     for place, row in rows:

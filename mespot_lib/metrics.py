@@ -313,8 +313,8 @@ def _sides(
     videos: Sequence[str],
     fps: Fps,
 ) -> Sides:
-    tables = (as_table(side, videos).in_order() for side in (truth, spotted))
-    return Sides(*tables, len(videos), ME_LONGEST_S * _fps_of(videos, fps))
+    true, found = (as_table(side, videos).in_order() for side in (truth, spotted))
+    return Sides(true, found, len(videos), ME_LONGEST_S * _fps_of(videos, fps))
 
 
 def _fps_of(videos: Sequence[str], fps: Fps) -> np.ndarray:
@@ -335,7 +335,7 @@ def _as_score(counts: np.ndarray) -> Score:
     """Return the score of counts (2 or 3, 3 or 4): ME, MaE and, if there, overall."""
     kind = CountsApart if counts.shape[-1] == 4 else Counts
     parts = [kind(*map(int, row)) for row in counts]
-    return Score(*parts[:2], together=parts[2] if len(parts) > 2 else None)
+    return Score(parts[0], parts[1], together=parts[2] if len(parts) > 2 else None)
 
 
 def refuse_missing(truth: Mapping[str, object], spotted: Mapping[str, object]) -> None:

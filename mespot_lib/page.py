@@ -12,6 +12,7 @@ report/<dataset>.svg         the strips of subjects
 """
 
 import csv
+import functools
 import html
 import io
 import json
@@ -133,7 +134,7 @@ def _write_json(path: Path, content: Any) -> None:
 # Figures
 
 
-def _svg(draw: Callable[["Figure"], None], width: float, height: float, size: float = 9) -> bytes:
+def _svg(draw: Callable[["Figure"], object], width: float, height: float, size: float = 9) -> bytes:
     """Return what `draw` puts on a figure of so many inches, as SVG; the same every time."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -154,7 +155,7 @@ def _strips(pooled: Sequence[Pooled]) -> bytes:
     from mespot_lib import charts
 
     def draw(figure: "Figure") -> None:
-        figure.get_layout_engine().set(wspace=0.06)
+        figure.set_layout_engine("constrained", wspace=0.06)
         for ax, part in zip(figure.subplots(1, 3, sharey=True), SHOWN_PARTS, strict=True):
             charts.draw_strips(ax, pooled, part)
 
@@ -343,7 +344,7 @@ def _subjects_part(pooled: Sequence[Pooled]) -> str:
         )
 
     columns: dict[str, Callable[[str], str]] = {"subject": html.escape}
-    columns |= {html.escape(one.label): lambda name, one=one: cell(one, name) for one in pooled}
+    columns |= {html.escape(one.label): functools.partial(cell, one) for one in pooled}
     return f"""<details class=more><summary>F1 of each of {len(names)} subjects</summary>
 {look.table("F1 of each subject: MaE / ME / overall", columns, names, text=1)}</details>"""
 

@@ -8,6 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass
@@ -69,7 +73,7 @@ class Board:
         spent = duration_text(time.monotonic() - self.started)
         return f"{total - left} of {total} runs, {self.workers} workers, {spent}{rest}"
 
-    def __rich__(self) -> object:
+    def __rich__(self) -> "Table":
         from rich.table import Table
 
         table = Table(title=self.headline(), title_justify="left", box=None, pad_edge=False)

@@ -8,7 +8,7 @@ threshold can be swept afterwards, for all folds at once, in seconds.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -48,7 +48,7 @@ class Proposals(NamedTuple):
         """Return the proposals of a table (N, 7)."""
         whole = table[:, [0, 1, 2, 3, 6]].round().astype(np.int64)
         probabilities = table[:, 4:6].astype(np.float64)
-        return cls(whole[:, :2], whole[:, 2:4], *probabilities.T, whole[:, 4])
+        return cls(whole[:, :2], whole[:, 2:4], probabilities[:, 0], probabilities[:, 1], whole[:, 4])
 
 
 class Limits(NamedTuple):
@@ -86,7 +86,7 @@ def write_proposals(
     path: str | Path, found: Mapping[str, Proposals], limits: Mapping[str, Mapping[Stage, Limits]]
 ) -> None:
     """Write the proposals of each video, with the thresholds that were chosen for it without seeing it, as .npz."""
-    arrays = {f"table {uid}": one.table().astype(np.float32) for uid, one in found.items()}
+    arrays: dict[str, Any] = {f"table {uid}": one.table().astype(np.float32) for uid, one in found.items()}
     for uid, of in limits.items():
         arrays |= {f"{stage} {uid}": np.array(of[stage], dtype=np.float32) for stage in STAGES}
     np.savez_compressed(path, **arrays)
@@ -166,7 +166,7 @@ def sweep(
             counts[0, i, j, k] = kept.sum()
             for e, pairs in enumerate(hitting):
                 counts[1:, i, j, k, e] = _counts(pairs.only(kept[pairs.s]))
-    return Sweep(*counts, len(true.group))
+    return Sweep(counts[0], counts[1], counts[2], counts[3], len(true.group))
 
 
 def _passing(found: Proposals, cpn: float, crn: float) -> Proposals:

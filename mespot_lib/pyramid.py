@@ -15,7 +15,7 @@ al. 2023.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as nnf
@@ -114,7 +114,7 @@ class PyramidLayer(nn.Module):
         """Return the factors of each node's inputs by name, as `Node.shares`; levels count from 0, the finest."""
         named = {f"{level} from above": node for level, node in enumerate(self.from_above)}
         named |= {f"{level} from below": node for level, node in enumerate(self.from_below, start=1)}
-        return {name: node.shares().detach() for name, node in named.items()}
+        return {name: cast(Node, node).shares().detach() for name, node in named.items()}
 
 
 class Pyramid(nn.Module):

@@ -22,7 +22,7 @@ import pandas as pd
 
 from mespot_lib import metrics
 from mespot_lib.curves import Curves
-from mespot_lib.evaluation import VideoFacts
+from mespot_lib.evaluation import KnownVideo
 from mespot_lib.interval import Interval, iou
 from mespot_lib.manifest import Manifest
 from mespot_lib.mistakes import mistakes
@@ -135,7 +135,7 @@ class Fold:
     """
 
     run: Run
-    videos: Mapping[str, VideoFacts]
+    videos: Mapping[str, KnownVideo]
     truth: Mapping[str, Sequence[Interval]]
     scores: Mapping[str, np.ndarray]
     settings: Mapping[str, Any]
@@ -167,7 +167,7 @@ def read_fold(result: Result) -> Fold:
     missing = sorted(set(result.truth) - set(scores))
     if missing:
         raise RespotError(f"{run}: scores.npz has nothing of {', '.join(missing[:3])}. {_anew(run)}")
-    facts = {v["video"]: VideoFacts(v["subject"], v["frames"], v["fps"]) for v in record["videos"]}
+    facts = {v["video"]: KnownVideo(v["subject"], v["frames"], v["fps"]) for v in record["videos"]}
     fold = Fold(
         run,
         facts,
@@ -188,7 +188,7 @@ def fold_of(
 ) -> Fold:
     """Return a fold that has been scored just now, from what `runs.store_result` is given."""
     videos = {uid: manifest.video(uid) for uid in scores}
-    facts = {uid: VideoFacts(video.subject, video.length, video.fps) for uid, video in videos.items()}
+    facts = {uid: KnownVideo(video.subject, video.length, video.fps) for uid, video in videos.items()}
     truth = {uid: manifest.truth(uid) for uid in scores}
     return Fold(run, facts, truth, scores, settings, any(video.synthetic for video in videos.values()))
 
@@ -289,7 +289,7 @@ def truth_of(folds: Sequence[Fold]) -> dict[str, Sequence[Interval]]:
     return {uid: spans for fold in folds for uid, spans in fold.truth.items()}
 
 
-def facts_of(folds: Sequence[Fold]) -> dict[str, VideoFacts]:
+def facts_of(folds: Sequence[Fold]) -> dict[str, KnownVideo]:
     """Return what is known of all videos of all folds."""
     return {uid: facts for fold in folds for uid, facts in fold.videos.items()}
 

@@ -136,4 +136,4 @@ def _of_one_kind(table: pd.DataFrame, subjects: tuple[str, ...], minutes: float)
 def _numbers(aus: str | None) -> tuple[str, ...]:
     """Return `4+L10+17(k)` as ("4", "10"): each unit once, whichever side."""
     units = [part for part in (aus or "").split("+") if part and not part.endswith("(k)")]
-    return tuple(dict.fromkeys(re.search(r"\d+", unit)[0] for unit in units))
+    return tuple(dict.fromkeys(re.findall(r"\d+", unit)[0] for unit in units))

@@ -189,7 +189,9 @@ def _moments(timeline: Timeline, count: int, rng: np.random.Generator) -> Iterat
         yield int(frame), CLASSES.index("neutral")
 
 
-def _crop(stage: Stage, state: FrameState, image: np.ndarray, recipe: StillsRecipe, shift_px) -> np.ndarray:
+def _crop(
+    stage: Stage, state: FrameState, image: np.ndarray, recipe: StillsRecipe, shift_px: np.ndarray | float
+) -> np.ndarray:
     """Cut the face out by the pose of the head alone, as registration does in videos: the expression moves nothing."""
     pose = {name: getattr(state, name) for name in ("x", "y", "roll", "size", "yaw", "pitch")}
     matrix = face.face_matrix(landmarks_px(stage, neutral_state(**pose)), recipe.size)
@@ -316,6 +318,7 @@ def _cut_out(one: Photograph, size: int) -> np.ndarray:
     grey = cv2.imread(str(one.image), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise StillsError(f"{one.image}: no such picture, or it cannot be read")
+    numbers: np.ndarray | list[str]
     if isinstance(one.landmarks, Path):
         numbers, place = _array(one.landmarks), str(one.landmarks)
     else:

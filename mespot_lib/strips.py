@@ -58,7 +58,8 @@ def strips(found: Analysis, spans: Iterable[Interval], size: int = 208) -> Itera
     """Read the pictures of expressions again, one after the other; one whose pictures cannot be read is left out."""
     for span in spans:
         rows = [found.track.nearest(t) for t in (span.onset, apex_of(span), span.offset)]
-        frames = tuple(int(found.track.frames[row]) for row in rows)
+        onset, apex, offset = (int(found.track.frames[row]) for row in rows)
+        frames = (onset, apex, offset)
         images = _images(found.video, set(frames))
         if len(images) < len(set(frames)):
             continue
@@ -66,7 +67,8 @@ def strips(found: Analysis, spans: Iterable[Interval], size: int = 208) -> Itera
         matrices = [region_crop(landmarks, size) for landmarks in places]
         crops = [face.crop_face(images[t], matrix, size) for t, matrix in zip(frames, matrices, strict=True)]
         inside = face.transform_points(places[0], matrices[0])
-        yield Strip(span, frames, np.array(crops), *magnified(crops[0], crops[1], inside))
+        larger, alpha = magnified(crops[0], crops[1], inside)
+        yield Strip(span, frames, np.array(crops), larger, alpha)
 
 
 def magnified(onset: np.ndarray, apex: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, float]:
@@ -80,7 +82,7 @@ def magnified(onset: np.ndarray, apex: np.ndarray, landmarks: np.ndarray) -> tup
     """
     per_u = len(onset) / face.CROP_UNITS
     greys = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (onset, apex)]
-    flow = dense_flow(*greys)
+    flow = dense_flow(greys[0], greys[1])
     flow = remove_head_motion(flow, nose_shift(flow, landmarks))
     inside = _face_mask(landmarks, len(onset))
     flow = cv2.GaussianBlur(flow, (0, 0), _SMOOTH_U * per_u) * inside[..., None]
@@ -109,8 +111,8 @@ def _face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
     mask = np.zeros((size, size), np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(outline).astype(np.int32)), 1.0)
     rim = 2 * round(_FADE_U * per_u) + 1
-    mask = cv2.erode(mask, np.ones((rim, rim), np.uint8))
-    return cv2.GaussianBlur(mask, (0, 0), _FADE_U * per_u / 2)
+    inner = cv2.erode(mask, np.ones((rim, rim), np.uint8))
+    return cv2.GaussianBlur(inner, (0, 0), _FADE_U * per_u / 2)
 
 
 def _images(video: Video, wanted: set[int]) -> dict[int, np.ndarray]:

@@ -79,8 +79,8 @@ def submit(
         files = {out.name: (log_csv if out.suffix == ".csv" else log_text)(rows, order)}
     else:
         emotions = read_emotions(sources) if form.labels == EMOTIONS else None
-        rows = prediction_rows(form, spotted, known, frames, emotions)
-        files = {file: prediction_text(lines, header) for file, lines in rows.items()}
+        predicted = prediction_rows(form, spotted, known, frames, emotions)
+        files = {file: prediction_text(lines, header) for file, lines in predicted.items()}
     verdict = write_submission(out, files, name, frames=frames, videos=known, order=order)
     if any(manifest.descriptor["synthetic"] for manifest in known):
         verdict.notes.append("synthetic data: for practice, no challenge has these videos")
@@ -96,7 +96,7 @@ def read_spotted(sources: Iterable[str | Path]) -> tuple[dict[str, list[Interval
         If two sources, or runs of two methods in one folder, have the same video.
     """
     spotted: dict[str, list[Interval]] = {}
-    policies = {}
+    policies: dict[str, str] = {}
     for source in map(Path, sources):
         tables = [read_intervals(source)] if source.is_file() else []
         if source.is_dir():

@@ -12,7 +12,7 @@ between two of them the camera was cut, or the face was gone.
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -81,7 +81,7 @@ def track_face(
     frames: Iterable[Frame],
     fps: float,
     *,
-    backend: face.Backend = "auto",
+    backend: str = "auto",
     redetect_s: float = 1.0,
     choose: Choice = "largest",
     landmarks: np.ndarray | None = None,
@@ -150,7 +150,7 @@ def _anchor(track: _Track) -> None:
 
 
 def _followed(
-    frames: Iterable[Frame], fps: float, backend: face.Backend, redetect_s: float, choose: Choice
+    frames: Iterable[Frame], fps: float, backend: str, redetect_s: float, choose: Choice
 ) -> Iterator[Tracked]:
     track: _Track | None = None
     search = _Search(choose, backend, fps)
@@ -188,7 +188,7 @@ class _Search:
     """What is known while no face is followed. last, crowded: the face lost, and whether there were others."""
 
     choose: Choice
-    backend: face.Backend
+    backend: str
     fps: float
     last: np.ndarray | None = None
     lost_at: float = -np.inf
@@ -232,7 +232,11 @@ class _Search:
 
     def _believed(self, found: face.Face) -> bool:
         """Tell whether it is a face: at once where the detector is sure, else when it is found again in its place."""
-        again = self.looks and _nearest([found], self.unsure, _SAME_FACE_U) is not None
+        again = (
+            self.looks > 0
+            and self.unsure is not None
+            and _nearest([found], self.unsure, _SAME_FACE_U) is not None
+        )
         self.unsure, self.looks = found.landmarks, self.looks + 1 if again else 1
         return found.sure or self.looks >= _LOOKS_WHEN_UNSURE
 
@@ -269,7 +273,7 @@ def _follow(track: _Track, t: int, grey: np.ndarray) -> tuple[float, float]:
 
 
 def _confirmed(
-    track: _Track, image: np.ndarray, fps: float, backend: face.Backend, redetect_s: float
+    track: _Track, image: np.ndarray, fps: float, backend: str, redetect_s: float
 ) -> _Track | None:
     """Look for the face near its place, and turn towards what is found; None if it has not been seen for long."""
     track.looked_at = track.t
@@ -297,7 +301,7 @@ def _correction(followed: np.ndarray, detected: np.ndarray) -> np.ndarray:
     return difference * (move_u / max(distance_u, 1e-9))
 
 
-def _detected_near(image: np.ndarray, landmarks: np.ndarray, backend: face.Backend) -> np.ndarray | None:
+def _detected_near(image: np.ndarray, landmarks: np.ndarray, backend: str) -> np.ndarray | None:
     """Return the landmarks of the face that stands nearest to where it is expected, None if that is not near."""
     corner = np.maximum(landmarks.min(axis=0) - 0.4 * np.ptp(landmarks, axis=0), 0).astype(int)
     end = np.ceil(landmarks.max(axis=0) + 0.4 * np.ptp(landmarks, axis=0)).astype(int) + 1
@@ -332,14 +336,14 @@ def _points(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     if min(region.shape) < 8:
         return np.empty((0, 2), np.float32)
     mask = np.zeros(region.shape, np.uint8)
-    cv2.fillConvexPoly(mask, hull - np.int32((x, y)), 255)
+    cv2.fillConvexPoly(mask, hull - np.array((x, y), np.int32), 255)
     for eye in _EYES:
         x_eye, y_eye = np.rint(landmarks[list(eye)].mean(axis=0) - (x, y)).astype(int).tolist()
         cv2.circle(mask, (x_eye, y_eye), round(_GAZE_U * unit), 0, -1)
     found = cv2.goodFeaturesToTrack(
         region, _POINTS, _TEXTURE, max(2.0, _APART_U * unit), mask=mask, blockSize=5
     )
-    return np.empty((0, 2), np.float32) if found is None else found[:, 0] + np.float32((x, y))
+    return np.empty((0, 2), np.float32) if found is None else found[:, 0] + np.array((x, y), np.float32)
 
 
 def _flow(
@@ -358,10 +362,15 @@ def _flow(
     crops[1] = _lit_alike(*crops)
     if scale < 1:
         crops = [cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for crop in crops]
-    settings = {"winSize": (15, 15), "maxLevel": 3, "criteria": (3, 20, 0.01)}
+    settings: dict[str, Any] = {
+        "nextPts": None,
+        "winSize": (15, 15),
+        "maxLevel": 3,
+        "criteria": (3, 20, 0.01),
+    }
     start = ((points - corner + 0.5) * scale - 0.5).astype(np.float32)[:, None]
-    there, good, _ = cv2.calcOpticalFlowPyrLK(*crops, start, None, **settings)
-    back, good_too, _ = cv2.calcOpticalFlowPyrLK(*crops[::-1], there, None, **settings)
+    there, good, _ = cv2.calcOpticalFlowPyrLK(crops[0], crops[1], start, **settings)
+    back, good_too, _ = cv2.calcOpticalFlowPyrLK(crops[1], crops[0], there, **settings)
     returned = np.linalg.norm(back - start, axis=2)[:, 0] < _THERE_AND_BACK_U * unit * scale
     there = (there[:, 0] + 0.5) / scale - 0.5 + corner
     return there.astype(np.float32), returned & (good[:, 0] == 1) & (good_too[:, 0] == 1)

@@ -106,6 +106,9 @@ def test_damaged_images_of_the_list_are_gaps(tree):
     path.write_text("frame 3 of spNO.1")
     with pytest.raises(DatasetError, match=r"partA.txt, line 1: must begin like `spNO.3 J 498.jpg`"):
         read_dataset("casme3_a", tree)
+    path.write_text("spNO.1 a 8.jpg\nspNO.00 a 9.jpg")
+    with pytest.raises(DatasetError, match=r"partA.txt, line 2: there is no subject spNO.00"):
+        read_dataset("casme3_a", tree)
 
 
 def test_damage_to_a_whole_video_leaves_no_video(tree):

@@ -10,13 +10,14 @@
 Licensed and drawn data go through the same code; what is drawn is known by the marker file at its root alone.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mespot_lib.datasets import casme2, casme3, fourdme, megc_unseen, own_video, samm_lv, smic_e
 from mespot_lib.manifest import DatasetError, Manifest
 
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[..., Manifest]] = {
     "casme2": casme2.read,
     "casme3_a": casme3.read_a,
     "casme3_c": casme3.read_c,

@@ -190,9 +190,9 @@ class Findings:
         size = image_size(folder / first)
         if size is None:
             self.remark(f"{folder.relative_to(self.root).as_posix()}/{first}", "first_frame_unreadable", uid)
+        else:
+            _refuse_huge(folder / first, *size[:2])
         width, height, channels = size or (None, None, None)
-        if size:
-            _refuse_huge(folder / first, width, height)
         return {
             "media": "frames",
             "frame_prefix": frames.prefix,

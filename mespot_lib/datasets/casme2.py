@@ -24,6 +24,7 @@ assumed to be its first. An offset of 0 stands for a missing one.
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mespot_lib.datasets.build import Findings, build_manifest, dataset_name
 from mespot_lib.datasets.fixes import get_policy
@@ -165,7 +166,7 @@ def _find_videos(
                 continue
             code = video_id.partition("_")[2]
             uid, path = f"{name}/{subject}/{video_id}", media / subject / source
-            known = {
+            known: dict[str, Any] = {
                 "subject_id": subject,
                 "subject_index": indices.get(subject),
                 "video_id": video_id,

@@ -27,6 +27,7 @@ Video ids are `spNO.1_a` and `01_1`: side files are named after them, so a lette
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mespot_lib.datasets.build import Findings, build_manifest, dataset_name
 from mespot_lib.datasets.fixes import get_policy
@@ -254,7 +255,7 @@ def _find_videos(
                 path,
                 damaged=(damaged or {}).get(known, ()),
                 subject_id=subject_id,
-                subject_index=int(re.search(r"[0-9]+", subject_id)[0]),
+                subject_index=int(re.findall(r"[0-9]+", subject_id)[0]),
                 video_id=f"{subject_id}_{video}",
                 video_code=video,
                 modality=MODALITIES[subset],
@@ -292,7 +293,10 @@ def _damaged_frames(root: Path) -> dict[tuple[str, str], list[tuple[int, int]]]:
                 f"{path}, line {number}: must begin like `spNO.3 J 498.jpg`, found {line[:60]!r}"
             )
         subject, video, frame = match.groups()
-        frames.setdefault(_letter_ids(subject, video), []).append((int(frame), int(frame)))
+        known = _letter_ids(subject, video)
+        if known is None:
+            raise DatasetError(f"{path}, line {number}: there is no subject {subject}")
+        frames.setdefault(known, []).append((int(frame), int(frame)))
     return frames
 
 
@@ -312,24 +316,32 @@ def _list_sheet(findings: Findings, me_list: str | None, releases: Sequence[str]
         return None
 
 
+class _Listed(NamedTuple):
+    """A row of the ME list: its number, where it stands, and its cells by header."""
+
+    number: int
+    place: str
+    cells: dict[str, Cell]
+
+
 def _read_labels(findings: Findings, sheet: Sheet, listed: Sheet | None, name: str) -> None:
-    entries: dict[tuple, list[tuple[int, dict[str, Cell]]]] = {}
-    for number, cells in _table(listed, FIELDS_LIST) if listed else ():
-        place = listed.place(number)
-        entries.setdefault(_key(cells, place), []).append((number, cells))
+    entries: dict[tuple, list[_Listed]] = {}
+    if listed is not None:
+        for number, cells in _table(listed, FIELDS_LIST):
+            entry = _Listed(number, listed.place(number), cells)
+            entries.setdefault(_key(cells, entry.place), []).append(entry)
     for number, cells in _table(sheet, FIELDS_A):
         place = sheet.place(number)
         kind = require_kind(cells["Expression type"], place, "Expression type", "Micro- or Macro-expression")
         same = entries.get(_key(cells, place), [])
-        listed_at, other = same.pop(0) if same else (None, {})
-        if other and kind == "MaE":
+        twin = same.pop(0) if same else None
+        if twin and kind == "MaE":
             findings.remark(place, "type_disagrees", before="Macro-expression", after="in the ME list")
-        _add_row(findings, name, kind, place, cells, listed_at, other, listed)
-    only_listed = sorted((entry for rest in entries.values() for entry in rest), key=lambda entry: entry[0])
-    for number, cells in only_listed:
-        place = listed.place(number)
-        findings.remark(place, "row_in_the_me_list_only")
-        _add_row(findings, name, "ME", place, cells, number, cells, listed)
+        _add_row(findings, name, kind, place, cells, twin)
+    only_listed = (entry for rest in entries.values() for entry in rest)
+    for entry in sorted(only_listed, key=lambda entry: entry.number):
+        findings.remark(entry.place, "row_in_the_me_list_only")
+        _add_row(findings, name, "ME", entry.place, entry.cells, entry)
 
 
 def _table(sheet: Sheet, fields: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Cell]]]:
@@ -366,20 +378,19 @@ def _add_row(
     name: str,
     kind: str,
     place: str,
-    cells: Mapping[str, Cell],
-    listed_at: int | None,
-    other: Mapping[str, Cell],
-    listed: Sheet | None,
+    cells: dict[str, Cell],
+    listed: _Listed | None,
 ) -> None:
-    """Add one expression; `other` are its cells in row `listed_at` of the ME list, empty where it is not in there.
+    """Add one expression; `listed` is its row of the ME list, None where it is not in there.
 
     What the two workbooks say differently, and what has no field, goes to `notes`, from where the writer takes it.
     """
     subject, video = _ids(cells, place)
+    other = listed.cells if listed else {}
     fields = FIELDS_LIST if other is cells else FIELDS_A
     notes = {header: value for header, value in cells.items() if header not in fields}
-    if listed_at is not None:
-        notes[LIST_ROW] = listed_at
+    if listed is not None:
+        notes[LIST_ROW] = listed.number
         for header in (*FIELDS_LIST, OBJECTIVE):
             if header != "emotion" and not _same(other[header], cells[header]):
                 notes[f"{LIST}{header}"] = "" if other[header] is None else other[header]
@@ -389,7 +400,7 @@ def _add_row(
     findings.add_label(
         f"{name}/{subject}/{subject}_{video}",
         kind,
-        place if listed_at is None or other is cells else f"{place};{listed.place(listed_at)}",
+        place if listed is None or other is cells else f"{place};{listed.place}",
         {field: cells[header] for header, field in fields.items()}
         | {"emotion_raw": emotion, "notes": encode_others(notes)},
         emotion_coarse=_COARSE.get((cell_text(emotion) or "").strip().lower()),

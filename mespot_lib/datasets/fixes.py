@@ -26,7 +26,7 @@ repeats an earlier row.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from mespot_lib.datasets.workbook import CELLS
 from mespot_lib.manifest import DatasetError, ranges_from_text
@@ -115,16 +115,15 @@ def fix_event(
     offset = _fix_offset(apex, offset, policy, fixes)
     apex = _fix_apex(onset, apex, offset, policy, fixes)
     excluded = _reason_to_exclude(event, onset, offset, policy, layout)
-    if not excluded and video is not None:
-        onset, apex, offset, excluded = _fix_range(onset, apex, offset, video, policy, fixes)
-    if (
-        not excluded
-        and apex is not None
-        and not onset <= apex <= offset
-        and not any(token.startswith("apex") for token in fixes)
-    ):
-        apex = None if policy.name == "strict" else apex
-        fixes.append("apex_outside->null" if apex is None else "apex_outside:kept")
+    if not excluded:
+        assert onset is not None  # else there is a reason to exclude
+        assert offset is not None
+        if video is not None:
+            onset, apex, offset, excluded = _fix_range(onset, apex, offset, video, policy, fixes)
+        outside = apex is not None and not onset <= apex <= offset
+        if outside and not excluded and not any(token.startswith("apex") for token in fixes):
+            apex = None if policy.name == "strict" else apex
+            fixes.append("apex_outside->null" if apex is None else "apex_outside:kept")
     return {"onset": onset, "apex": apex, "offset": offset, "fixes": ";".join(fixes), "excluded": excluded}
 
 
@@ -160,8 +159,8 @@ def _frame_number(event: Mapping[str, Any], name: str, fixes: list[str]) -> int 
     return int(value + 0.5) if value > 0 else int(value)
 
 
-def _missing(value: int | None) -> bool:
-    return value in (None, 0, -1)
+def _given(value: int | None) -> TypeGuard[int]:
+    return value not in (None, 0, -1)
 
 
 def _fault(name: str, value: int | None) -> str:
@@ -169,11 +168,11 @@ def _fault(name: str, value: int | None) -> str:
 
 
 def _fix_offset(apex: int | None, offset: int | None, policy: FixPolicy, fixes: list[str]) -> int | None:
-    late = policy.raise_offset and not _missing(apex) and offset is not None and offset <= apex
-    if not (_missing(offset) or late):
+    late = policy.raise_offset and _given(apex) and offset is not None and offset <= apex
+    if _given(offset) and not late:
         return offset
-    fault = _fault("offset", offset) if _missing(offset) else "offset_not_after_apex"
-    if policy.offset_missing == "keep" or _missing(apex):
+    fault = "offset_not_after_apex" if _given(offset) else _fault("offset", offset)
+    if policy.offset_missing == "keep" or not _given(apex):
         fixes.append(f"{fault}:kept")
         return offset
     fixes.append(f"{fault}->{policy.offset_missing}")
@@ -183,15 +182,14 @@ def _fix_offset(apex: int | None, offset: int | None, policy: FixPolicy, fixes: 
 def _fix_apex(
     onset: int | None, apex: int | None, offset: int | None, policy: FixPolicy, fixes: list[str]
 ) -> int | None:
-    if apex is None or not _missing(apex):
+    if apex is None or _given(apex):
         return apex
-    possible = onset is not None and not _missing(offset)
-    done = policy.apex_missing if policy.apex_missing != "mid" or possible else "null"
+    if policy.apex_missing == "mid" and onset is not None and _given(offset):
+        fixes.append(f"apex{apex}->mid")
+        # the baseline keeps the half frame and rounds it when it is used
+        return int((onset + offset) / 2 + 0.5)
+    done = "null" if policy.apex_missing == "mid" else policy.apex_missing
     fixes.append(f"apex{apex}:kept" if done == "keep" else f"apex{apex}->{done}")
-    if done == "mid":
-        return int(
-            (onset + offset) / 2 + 0.5
-        )  # the baseline keeps the half frame and rounds it when it is used
     return apex if done == "keep" else None
 
 
@@ -200,7 +198,7 @@ def _reason_to_exclude(
 ) -> str:
     if onset is None or onset < 0:
         return "no_onset"
-    if _missing(offset):
+    if not _given(offset):
         return "no_offset"
     if offset < onset:
         return "offset_before_onset"

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -222,7 +223,7 @@ def image_size(path: Path) -> tuple[int, int, int] | None:
     return None
 
 
-def _jpeg_size(file) -> tuple[int, int, int] | None:
+def _jpeg_size(file: BinaryIO) -> tuple[int, int, int] | None:
     """Walk the segments of a JPEG file to its frame header (SOF)."""
     file.seek(2)
     while True:

@@ -16,6 +16,7 @@ landmarks of `<name>.mp4` or of the folder `<name>`.
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from mespot_lib import video_file
 from mespot_lib.datasets.build import LANDMARKS_FOLDER, Findings, build_manifest, dataset_name
@@ -137,7 +138,7 @@ def _uids(name: str, sources: list[Path]) -> list[tuple[str, Path]]:
 
 def _add_video(findings: Findings, uid: str, source: Path, fps: float | None) -> None:
     video_id = uid.rpartition("/")[2]
-    known = {"subject_id": video_id, "video_id": video_id}
+    known: dict[str, Any] = {"subject_id": video_id, "video_id": video_id}
     if source.is_file():
         findings.add_readable_file(uid, source, fps=fps, **known, frame_no_base="rel0")
         return

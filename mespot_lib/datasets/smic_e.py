@@ -262,13 +262,14 @@ def _find_videos(
             _remark_spelling(findings, source, uid, clip)
             if owner != subject.lower():
                 findings.remark(source, "folder_of_other_subject", uid, before=subject, after=owner)
+            modality: dict[str, Any] = {} if camera == "HS" else {"modality": camera.lower()}
             findings.add_video(
                 uid,
                 media / subject / folder,
                 subject_id=owner,
                 video_id=clip.lower(),
                 video_code=(match.groupdict().get("emotion") or "").lower(),
-                **({} if camera == "HS" else {"modality": camera.lower()}),
+                **modality,
             )
 
 

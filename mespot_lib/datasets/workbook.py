@@ -142,7 +142,7 @@ def _refuse_bombs(path: Path) -> None:
 def _sheet(path: Path, values: Any, formulas: Any) -> Sheet:
     for sheet in (values, formulas):
         sheet.reset_dimensions()  # some writers state wrong dimensions, which would hide rows
-    rows = []
+    rows: list[tuple[int, tuple[Cell, ...]]] = []
     pairs = zip(values.iter_rows(), formulas.iter_rows(), strict=True)
     for number, (cells, originals) in enumerate(pairs, start=1):
         place = f"{path.name}!{values.title}!{number}"
@@ -230,7 +230,7 @@ def decode_cells(row: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def _decode(text: str | None, kind: str) -> Cell:
-    if kind == "e":
+    if kind == "e" or text is None:
         return None
     if kind == "t":
         return text
