@@ -163,14 +163,15 @@ def test_its_tests_pass_and_so_do_those_of_the_house(copy, drawn):
     )  # as a worker beside, it finds what is drawn
     files = [path for path in PYTHON if path.startswith("tests/")]
     house = ["tests/test_architecture.py", "tests/test_notebooks.py"]
-    not_yet_run = ["-k", "not ran_from_first_to_last", "-p", "no:cacheprovider"]
+    # of the house those tests that are about what was added; the notebook has not been run
+    about_it = f"({METHOD} or {DATASET} or every_module or each_other) and not ran_from_first_to_last"
     done = run(
         copy,
         "-m",
         "pytest",
         *files,
         *house,
-        *not_yet_run,
+        *("-k", about_it, "-p", "no:cacheprovider"),
         "--basetemp",
         str(base),
         PYTEST_XDIST_WORKER="beside",
