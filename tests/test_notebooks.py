@@ -13,6 +13,7 @@ from mespot_lib import runs
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 STRIP = "nbstripout --keep-output --keep-count notebooks/*.ipynb"
 RERUN = "restart the kernel, run all cells, save, then " + STRIP
 
@@ -37,7 +38,15 @@ def test_cells_ran_from_first_to_last(path):
 def test_outputs_hold_no_errors_no_warnings_no_progress(path):
     outputs = [output for cell in cells(path, "code") for output in cell["outputs"]]
     assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"], RERUN
-    assert "widget-view" not in json.dumps(outputs), RERUN
+    assert "application/vnd.jupyter.widget" not in json.dumps(outputs), RERUN
+    assert "widgets" not in json.loads(path.read_text(encoding="utf-8"))["metadata"], STRIP
+    said = "\n".join("".join(output.get("text", "")) for output in outputs)
+    assert not re.search(r"\b\w*Warning: |it/s\]", said), RERUN
+
+
+def test_colours_are_those_that_everybody_tells_apart(path):
+    for source in code(path):
+        assert not re.search(r"tab10|tab20|\bjet\b|rainbow|hsv", source), "see viz.COLOURS"
 
 
 def test_metadata_is_stripped(path):
@@ -91,16 +100,32 @@ def test_checked_cells_draw_no_data(path):
             assert "load_dataset" not in "".join(cell["source"])
 
 
-def test_readers_are_told_what_to_expect_and_what_to_remember(path):
-    prose = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
-    for heading in (
-        "**What you will learn.**",
-        "**What you need.**",
-        "What to remember",
-        "Exercises",
-        "synthetic",
-    ):
-        assert heading in prose, heading
-    assert f"{path.stem}" in (ROOT / "README.md").read_text(encoding="utf-8"), (
-        "the README lists every notebook"
-    )
+def test_the_opening_says_what_one_learns_and_what_one_needs(path):
+    opening = "".join(cells(path, "markdown")[1]["source"])
+    assert opening.startswith("**What you will learn.** ")
+    need = opening.partition("**What you need.**")[2]
+    rows = dict(re.findall(r"^\| ([\w ]+) \| (.+) \|$", need, re.MULTILINE))
+    assert list(rows) == ["knowledge", "earlier notebooks", "data", "minutes"]
+    assert "synthetic" in opening
+    line = re.search(rf"^\| \[{path.stem}\]\(.+\| (\d+) \|$", README, re.MULTILINE)
+    assert line, "the README lists every notebook"
+    assert rows["minutes"].split(";")[0] == line[1], "the README says another time"
+
+
+def test_words_are_explained_in_the_glossary(path):
+    opening = "".join(cells(path, "markdown")[1]["source"])
+    assert "[glossary](GLOSSARY.md)" in opening
+    assert len(re.findall(r"\]\(GLOSSARY\.md#[\w-]+\)", opening)) >= 5
+
+
+def test_the_closing_says_what_to_remember_and_sets_three_exercises(path):
+    closing = "".join(cells(path, "markdown")[-1]["source"])
+    remember, _, exercises = closing.partition("\n## Exercises\n")
+    assert len(re.findall(r"^- ", remember.partition("What to remember")[2], re.MULTILINE)) >= 3
+    each = re.findall(r"^(\d)\. \*\((\w+)\)\* (.+)$", exercises, re.MULTILINE)
+    assert [(number, level) for number, level, _ in each] == [("1", "easy"), ("2", "medium"), ("3", "hard")]
+    ends_in_code = json.loads(path.read_text(encoding="utf-8"))["cells"][-1]["cell_type"] == "code"
+    for _, _, text in each:
+        assert "?" in text, "an exercise asks for something"
+        assert "Check: " in text or ends_in_code, "say how an answer is checked"
+    assert f"SOLUTIONS.md#{path.stem})" in exercises
