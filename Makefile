@@ -14,7 +14,7 @@ NOTEBOOKS := $(shell ls -r notebooks/*.ipynb)
 # Compiled once and not in each of the hundred processes that tests and runs start: two seconds apiece.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce reproduce-full test lab explore bench lint
+.PHONY: reproduce reproduce-full test lab explore bench lint oldest
 reproduce: .venv/.ready ## draw the data, run every notebook over datasets and folds, write the report
 	$(BIN)/mespot reproduce
 reproduce-full: .venv/.ready ## the same with every fold of everything
@@ -29,9 +29,13 @@ explore: .venv/.ready ## the threshold explorer as a page; HOST= opens it to oth
 bench: .venv/.ready ## ratios beside other ways and the limit, into reports/benchmarks; then the acceptance tests of minutes
 	$(BIN)/python tools/bench.py
 	$(BIN)/python -m pytest -m slow --durations 0
-lint: .venv/.ready ## code, notebooks, stripped metadata
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify --keep-output --keep-count notebooks/*.ipynb
+lint: .venv/.ready ## code, types, notebooks, stripped metadata
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/nbstripout --verify --keep-output --keep-count notebooks/*.ipynb
+oldest: .venv-oldest/.ready ## unit tests with the least versions that pyproject.toml allows, in .venv-oldest
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadgroup
 
 .venv/.ready: requirements.lock pyproject.toml tools/install.py
 	@test -n "$(PYTHON)" || { echo "mespot needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) tools/install.py
+.venv-oldest/.ready: requirements-oldest.lock pyproject.toml tools/install.py
+	$(PYTHON) tools/install.py .venv-oldest requirements-oldest.lock

@@ -42,9 +42,25 @@ def test_the_conda_lock_is_the_lock_without_mediapipe():
     assert pins("requirements-conda.lock") == {name: lock[name] for name in lock.keys() - WITH_MEDIAPIPE}
 
 
-def test_only_one_opencv_is_locked():
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-oldest.lock"])
+def test_only_one_opencv_is_locked(lock):
     # two cv2 wheels overwrite each other silently
-    assert [name for name in pins("requirements.lock") if name.startswith("opencv")] == ["opencv-python"]
+    assert [name for name in pins(lock) if name.startswith("opencv")] == ["opencv-python"]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_the_oldest_lock_holds_the_least_that_each_range_allows(requirement):
+    (least,) = [Version(one.version) for one in requirement.specifier if one.operator == ">="]
+    (locked,) = [
+        one for name, one in pins("requirements-oldest.lock").items() if name == requirement.name.lower()
+    ]
+    assert locked in requirement.specifier
+    assert locked == least
+
+
+def test_the_oldest_lock_has_mediapipe_as_the_lock_has_it():
+    lock, oldest = pins("requirements.lock"), pins("requirements-oldest.lock")
+    assert {name: oldest[name] for name in WITH_MEDIAPIPE} == {name: lock[name] for name in WITH_MEDIAPIPE}
 
 
 def test_the_environment_file_is_python_pip_and_the_lock():
@@ -57,13 +73,14 @@ def test_the_environment_file_is_python_pip_and_the_lock():
 
 
 def test_no_file_names_a_package_host_or_a_local_path():
-    for name in ("requirements.lock", "requirements-conda.lock", "environment.yml", "pyproject.toml"):
+    locks = ("requirements.lock", "requirements-conda.lock", "requirements-oldest.lock")
+    for name in (*locks, "environment.yml", "pyproject.toml"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r"file://|--index|--find-links|https?://(?!creativecommons)|\+cpu", text), name
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize("target", ["reproduce", "test", "lab", "explore", "bench", "lint"])
+@pytest.mark.parametrize("target", ["reproduce", "test", "lab", "explore", "bench", "lint", "oldest"])
 def test_every_target_of_the_makefile_is_there(target):
     done = subprocess.run(
         ["make", "-n", target, f"PYTHON={sys.executable}"], cwd=ROOT, capture_output=True, text=True
@@ -83,7 +100,7 @@ def test_the_installer_passes_pips_settings_on(monkeypatch, tmp_path):
     monkeypatch.setattr(install.subprocess, "run", lambda *a, **k: answer)
     for name in install.SOURCES:
         monkeypatch.delenv(name, raising=False)
-    settings = install.pip_settings()
+    settings = install.pip_settings(Path(sys.executable))
     assert settings["UV_FIND_LINKS"] == str(tmp_path)
     assert settings["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert settings["UV_INDEX"] == f"file://{tmp_path}"

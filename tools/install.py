@@ -1,5 +1,7 @@
 """Create or refresh `.venv` from requirements.lock: the step behind every make target. Standard library only.
 
+    tools/install.py [VENV LOCK]    another environment from another lock, as for `make oldest`
+
 uv installs the lock in seconds, without dependency resolution, because the lock is complete and one of its packages
 (mediapipe) declares needs that it does not have. uv does not read pip's settings, so whatever the user has set for
 pip (index, extra index, find-links, certificate) is passed on to it.
@@ -16,8 +18,6 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 UV = "uv==0.13.8"
 PIP_TO_UV = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -32,32 +32,36 @@ SYSTEM_LIBRARIES = {
 }  # what the OpenCV wheel links to -> Debian package
 
 
-def main() -> None:
-    if not PYTHON.exists():
-        create_venv()
-    run(PYTHON, "-m", "pip", "install", "--quiet", UV)
-    settings = pip_settings()
-    install("--no-deps", "-r", "requirements.lock", settings=settings)
-    install("--no-deps", "--no-build-isolation", "-e", ".", settings=settings)
+def main(folder: str = ".venv", lock: str = "requirements.lock") -> None:
+    place = ROOT / folder
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        create_venv(place)
+    run(python, "-m", "pip", "install", "--quiet", UV)
+    settings = pip_settings(python)
+    install(python, "--no-deps", "-r", lock, settings=settings)
+    # What the chosen build of torch needs beyond the lock: the libraries of CUDA, or nothing.
+    install(python, "--override", lock, "torch", settings=settings)
+    install(python, "--no-deps", "--no-build-isolation", "-e", ".", settings=settings)
     install_system_libraries()
-    run(PYTHON, "-c", "import cv2, torch")
-    (VENV / ".ready").touch()
+    run(python, "-c", "import cv2, torch")
+    (place / ".ready").touch()
 
 
-def create_venv() -> None:
+def create_venv(place: Path) -> None:
     try:
-        venv.create(VENV, with_pip=True)
+        venv.create(place, with_pip=True)
     except subprocess.CalledProcessError:
-        shutil.rmtree(VENV, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
         sys.exit(
             "the venv module cannot install pip here; on Debian and Ubuntu: apt-get install python3-venv"
         )
 
 
-def pip_settings() -> dict[str, str]:
+def pip_settings(python: Path) -> dict[str, str]:
     """Return the user's pip settings as uv's environment variables; local folders that do not exist are left out."""
     listed = subprocess.run(
-        [PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+        [python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
     settings: dict[str, str] = {}
     for line in listed.splitlines():
@@ -82,8 +86,8 @@ def torch_backend(settings: dict[str, str]) -> list[str]:
     return [] if choice == "default" else ["--torch-backend", choice]
 
 
-def install(*arguments: str, settings: dict[str, str]) -> None:
-    command = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON]
+def install(python: Path, *arguments: str, settings: dict[str, str]) -> None:
+    command = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     environment = {**os.environ, **settings}
     backend = torch_backend(settings)
     done = subprocess.run([*command, *backend, *arguments], cwd=ROOT, env=environment)
@@ -116,4 +120,4 @@ def run(*command: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:3])
