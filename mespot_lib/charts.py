@@ -255,8 +255,10 @@ def _draw_video(
     found, hits = {t for t, _ in pairs}, {s for _, s in pairs}
     for i, span in enumerate(truth):
         colour = KIND_COLOURS[span.kind]
-        missed = {} if i in found else {"facecolor": "white", "edgecolor": colour, "hatch": "//////"}
-        ax.barh(y - 0.21, span.length / fps, 0.38, span.onset / fps, **({"color": colour} | missed))
+        look: dict[str, Any] = {"color": colour}
+        if i not in found:
+            look |= {"facecolor": "white", "edgecolor": colour, "hatch": "//////"}
+        ax.barh(y - 0.21, span.length / fps, 0.38, span.onset / fps, **look)
     for i, span in enumerate(spotted):
         colour = HIT if i in hits else FALSE
         ax.barh(y + 0.2, span.length / fps, 0.34, span.onset / fps, color=colour)

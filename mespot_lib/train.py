@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ from torch import Tensor, nn
 from mespot_lib.interval import KINDS
 from mespot_lib.manifest import Manifest
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
 Loss = Callable[[Any, Any], Tensor]
 
 
@@ -82,15 +84,18 @@ class TrainConfig:
     mixed_precision: bool = True
 
 
+Model = TypeVar("Model", bound=nn.Module)
+
+
 @dataclass(frozen=True)
-class Trained:
+class Trained(Generic[Model]):
     """A trained model, on the CPU and in evaluation mode, with its loss curves.
 
     history : per epoch `epoch` (from 0), `loss`, `validation` (None without), `learning_rate` (at its end), `seconds`
     best_epoch : the one whose weights the model has: of the lowest validation, else the last
     """
 
-    model: nn.Module
+    model: Model
     history: tuple[dict[str, Any], ...]
     best_epoch: int
 
@@ -161,7 +166,7 @@ def subject_parts(manifest: Manifest, parts: int, seed: int, draws: int = 300) -
 
 
 def train(
-    model: nn.Module,
+    model: Model,
     samples: Samples,
     loss: Loss,
     config: TrainConfig,
@@ -171,7 +176,7 @@ def train(
     folder: str | Path | None = None,
     progress: bool | None = None,
     title: str = "training",
-) -> Trained:
+) -> Trained[Model]:
     """Train a model and return it with the weights of its best epoch.
 
     Parameters
@@ -321,11 +326,19 @@ def rate_factor(schedule: str, share: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (share - rise) / (1 - rise))
 
 
-def _forward(model, samples, index, rng, loss, device, config) -> Tensor:
+def _forward(
+    model: nn.Module,
+    samples: Samples,
+    index: np.ndarray,
+    rng: np.random.Generator | None,
+    loss: Loss,
+    device: torch.device,
+    config: TrainConfig,
+) -> Tensor:
     inputs, targets = samples.batch(index, rng)
-    inputs = [value.to(device, non_blocking=True) for value in inputs]
+    there = [value.to(device, non_blocking=True) for value in inputs]
     with torch.autocast(device.type, dtype=torch.float16, enabled=_half(config, device)):
-        output = model(*inputs)
+        output = model(*there)
     return loss(_single(output), targets.to(device, non_blocking=True))
 
 
@@ -367,7 +380,7 @@ def _deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _bar(epochs: int, done: int, title: str, progress: bool | None):
+def _bar(epochs: int, done: int, title: str, progress: bool | None) -> "tqdm":
     from tqdm import tqdm
 
     return tqdm(

@@ -9,11 +9,12 @@ import functools
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import cycler
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
@@ -23,6 +24,7 @@ from mespot_lib.face import CROP_UNITS, EYES_BELOW_TOP_U, INNER_EYES_U, detect_f
 from mespot_lib.features.regions import GROUPS, NAMES, REGIONS, region_boxes
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Video
+from mespot_lib.methods import zhang2020
 from mespot_lib.metrics import Score
 from mespot_lib.strips import caricature, strongest_movements
 from mespot_lib.user_video import Analysis, activity, apex_of, doubts
@@ -157,7 +159,7 @@ def draw_regions(ax: Axes, crop: np.ndarray, video: Video, landmarks: np.ndarray
         ax.annotate(
             str(point), (right, top), color="white", fontsize=6, bbox={"fc": colour, "ec": "none", "pad": 0.8}
         )
-    ax.scatter(*landmarks.T, s=3, c="white", linewidths=0)
+    ax.scatter(landmarks[:, 0], landmarks[:, 1], s=3, c="white", linewidths=0)
     ax.plot(*landmarks[29:31].T, "+", color="yellow", ms=9)
     ax.set(xlim=(-0.5, len(crop) - 0.5), ylim=(len(crop) - 0.5, -0.5))
     return ax
@@ -169,7 +171,7 @@ def draw_landmarks(
     """Show an image with the landmarks (68, 2) px that several sources found in it, by name of the source."""
     show_image(ax, image, video, title, next(iter(found.values()), None))
     for name, landmarks in found.items():
-        ax.scatter(*landmarks.T, s=10, c=LANDMARK_COLOURS[name], linewidths=0, label=name)
+        ax.scatter(landmarks[:, 0], landmarks[:, 1], s=10, c=LANDMARK_COLOURS[name], linewidths=0, label=name)
     ax.legend(
         loc="lower left", fontsize=8, labelcolor="white", facecolor="black", frameon=True, framealpha=0.6
     )
@@ -287,7 +289,9 @@ def draw_paths(
     return ax
 
 
-def draw_fused(ax: Axes, scores, thresholds_u: Mapping[str, float], truth: Sequence[Interval] = ()) -> Axes:
+def draw_fused(
+    ax: Axes, scores: zhang2020.Scores, thresholds_u: Mapping[str, float], truth: Sequence[Interval] = ()
+) -> Axes:
     """Draw the fused vote of both kinds of filters with their thresholds, on the truth."""
     shade_truth(ax, truth, scores.fps)
     for kind in KINDS:
@@ -355,7 +359,7 @@ def draw_timeline(
     return ax
 
 
-def _bar(ax: Axes, span: Interval, fps: float, least: float, y: float, **style) -> None:
+def _bar(ax: Axes, span: Interval, fps: float, least: float, y: float, **style: Any) -> None:
     width = max(span.length / fps, least)
     ax.add_patch(Rectangle((span.onset / fps, y - 0.4), width, 0.8, **style))
 
@@ -369,7 +373,7 @@ def _running_mean(signal: np.ndarray, window: int) -> np.ndarray:
 # Results
 
 
-PART_STYLES = {
+PART_STYLES: dict[str, dict[str, Any]] = {
     "ME": {"color": KIND_COLOURS["ME"], "ls": (0, (5, 3)), "marker": "o"},
     "MaE": {"color": KIND_COLOURS["MaE"], "ls": (0, (2, 2)), "marker": "s"},
     "overall": {"color": "#000000", "ls": "-", "marker": "^"},
@@ -388,8 +392,8 @@ def draw_stored(ax: Axes, stored: Curves | Sequence[Interval], levels: Sequence,
     else:
         for kind in KINDS:
             own = [span for span in stored if span.kind == kind]
-            ends = [(span.onset / fps, (span.offset + 1) / fps) for span in own]
-            ax.hlines([span.score for span in own], *zip(*ends, strict=True) if ends else ([], []))
+            begins, ends = [span.onset / fps for span in own], [(span.offset + 1) / fps for span in own]
+            ax.hlines([span.score for span in own], begins, ends)
             ax.collections[-1].set(color=KIND_COLOURS[kind], lw=2, alpha=0.5, label=kind)
     for level in levels:
         ax.axhline(level.value, color=KIND_COLOURS[level.kind], lw=1, ls=PART_STYLES[level.kind]["ls"])
@@ -435,7 +439,8 @@ def draw_recall(ax: Axes, scores: Sequence[Score], now: Score) -> Axes:
 def draw_boundary_errors(ax: Axes, late_ms: np.ndarray, edges_ms: np.ndarray) -> Axes:
     """Draw how late onset and offset of the hits are, (P, 2) in ms; what lies outside the edges counts at the end."""
     within = np.clip(late_ms, edges_ms[0], edges_ms[-1])
-    bars = ax.hist(list(within.T), edges_ms, label=["onset", "offset"], color=["#56B4E9", "#FFFFFF"])[2]
+    names, colours = ["onset", "offset"], ["#56B4E9", "#FFFFFF"]
+    bars: Any = ax.hist(list(within.T), edges_ms.tolist(), label=names, color=colours)[2]
     for bar in bars[1]:
         bar.set(hatch="////", edgecolor="#444444")
     ax.axvline(0, color="#444444", lw=1, ls=":")
@@ -475,8 +480,8 @@ def draw_durations(ax: Axes, seconds: Sequence[float], kind: str, published: Map
     published : quantities of `mespot_lib.statistics`; those that are not known are not drawn.
     """
     # whole frames at 30 per second: other edges would make combs
-    edges = np.arange(2.5, 20) / 30 if kind == "ME" else np.arange(0.5, 152, 7.5) / 30
-    ax.hist(seconds, edges, color=KIND_COLOURS[kind], alpha=0.6, label=f"drawn, {len(seconds)}")
+    edges = (np.arange(2.5, 20) if kind == "ME" else np.arange(0.5, 152, 7.5)) / 30
+    ax.hist(seconds, edges.tolist(), color=KIND_COLOURS[kind], alpha=0.6, label=f"drawn, {len(seconds)}")
     if "duration_median_s" in published:
         ax.axvline(published["duration_median_s"], color="black", ls="--", label="published median")
     if {"duration_mean_s", "duration_sd_s"} <= set(published):

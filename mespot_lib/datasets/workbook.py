@@ -297,9 +297,9 @@ def encode_others(cells: Mapping[str, Cell]) -> str | None:
     return json.dumps(kept, sort_keys=True, ensure_ascii=False) if kept else None
 
 
-def decode_others(text: str | None) -> dict[str, Cell]:
+def decode_others(text: Cell) -> dict[str, Cell]:
     """Return the cells of `encode_others`."""
-    return json.loads(text) if text else {}
+    return json.loads(str(text)) if text else {}
 
 
 def require_text(value: Cell, place: str, what: str) -> str:

@@ -37,7 +37,7 @@ REACH_PX = 2  # flow is read in squares of 5 px around a landmark
 
 
 def moved_texture(
-    shift_px: Sequence[float],
+    shift_px: Sequence[float] | np.ndarray,
     *,
     size: int = 128,
     grain_px: float = 1.5,
@@ -61,7 +61,8 @@ def moved_texture(
     turned = spectrum * np.exp(-2j * np.pi * (x * shift_px[0] + y * shift_px[1]))
     plain, moved = np.fft.ifft2(spectrum).real, np.fft.ifft2(turned).real
     level = contrast / plain.std()
-    return tuple(photographed(128 + level * image, noise_levels, rng) for image in (plain, moved))
+    before, after = (photographed(128 + level * image, noise_levels, rng) for image in (plain, moved))
+    return before, after
 
 
 def photographed(image: np.ndarray, noise_levels: float, rng: np.random.Generator) -> np.ndarray:
@@ -91,8 +92,14 @@ def texture_readout(
         for repeat in range(repeats):
             angle = 0.4 + 2.1 * repeat  # neither along the rows nor along the columns
             direction = np.array([np.cos(angle), np.sin(angle)])
-            look = {"size": size, "grain_px": grain_px, "contrast": contrast, "noise_levels": noise_levels}
-            pair = moved_texture(true * direction, **look, seed=repeat)
+            pair = moved_texture(
+                true * direction,
+                size=size,
+                grain_px=grain_px,
+                contrast=contrast,
+                noise_levels=noise_levels,
+                seed=repeat,
+            )
             for method in methods:
                 flow = _inside(dense_flow(*pair, method))
                 along = flow @ direction
@@ -133,7 +140,9 @@ def moved_faces(
     """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:size, :size].astype(np.float64)
-    before, after, motions = [], [], []
+    before: list[np.ndarray] = []
+    after: list[np.ndarray] = []
+    motions: list[np.ndarray] = []
     for number, peak in enumerate(peaks_px):
         (big,), _ = drawn_crops(number % 3, [neutral_state()], size=2 * size, noise_levels=0.0)
         centre, angle = rng.uniform(0.3, 0.7, 2) * size, rng.uniform(0, 2 * np.pi)
@@ -202,7 +211,7 @@ def muscle_readout(
                 at = landmarks[0, points]
                 moved = (landmarks[1, points] - at) / per_u
                 for method in methods:
-                    read = _read_at(dense_flow(*crops, method), at) / per_u
+                    read = _read_at(dense_flow(crops[0], crops[1], method), at) / per_u
                     true = np.linalg.norm(moved, axis=1)
                     along = (read * moved).sum(axis=1) / true
                     rows.append((method, place, amplitude, person, true.mean(), along.mean()))
@@ -231,9 +240,9 @@ def noise_floor(
     rows = []
     for noise_levels, gain in conditions:
         for _ in range(repeats):
-            pair = [photographed(image * level, noise_levels, rng) for level in (1.0, gain)]
+            before, after = (photographed(image * level, noise_levels, rng) for level in (1.0, gain))
             for method in methods:
-                flow = dense_flow(*pair, method)
+                flow = dense_flow(before, after, method)
                 rows.append(
                     (method, noise_levels, gain, _power(_inside(flow)), _power(region_means(flow, boxes)))
                 )

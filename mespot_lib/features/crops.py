@@ -11,7 +11,7 @@ is one picture for a whole scene, so nothing drifts; it is renewed when the face
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -96,12 +96,13 @@ def registered(video: Video, recipe: CropRecipe) -> Iterator[tuple[int, np.ndarr
     """
     where = _registration(video, recipe)
     rows = zip(where.frames.tolist(), where.matrices, where.stretch.tolist(), strict=True)
-    row = next(rows)
+    here, matrix, stretch = next(rows)
     for t, image in _sampled(video, recipe):
-        if t == row[0]:
-            yield t, _grey(image), *row[1:]
+        if t == here:
+            yield t, _grey(image), matrix, stretch
             if (row := next(rows, None)) is None:
                 return
+            here, matrix, stretch = row
 
 
 class _Registration(NamedTuple):
@@ -186,7 +187,9 @@ def _detected(frames: Iterable[Frame], recipe: CropRecipe, table: np.ndarray | N
 
 def _steadied(followed: Iterable[Tracked]) -> Iterator[tuple]:
     """Register every frame to the template of its scene; see the module's first lines."""
-    template, points, matrix, before, scene, stretch = None, None, None, None, None, -1
+    template: np.ndarray | None = None
+    matrix = before = points = np.empty(0)  # set together with the template
+    scene, stretch = None, -1
     for frame in followed:
         if frame.landmarks is None:
             template = None
@@ -214,8 +217,8 @@ def _registered(
     share = 0.0
     for _ in range(2):
         crop = face.crop_face(grey, matrix, _SIDE)
-        settings = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 20, 0.003)}
-        found, good, _ = cv2.calcOpticalFlowPyrLK(template, crop, points, None, **settings)
+        settings: dict[str, Any] = {"nextPts": None, "winSize": (15, 15), "maxLevel": 2}
+        found, good, _ = cv2.calcOpticalFlowPyrLK(template, crop, points, **settings, criteria=(3, 20, 0.003))
         start, end = (p[good[:, 0] == 1, 0].astype(np.float64) for p in (found, points))
         if len(start) < len(points) / 4:
             return matrix, 0.0

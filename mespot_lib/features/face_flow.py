@@ -125,10 +125,8 @@ def flow_steps(
     crops: Iterable[tuple[int, np.ndarray, int]], fps: float, recipe: FaceFlowRecipe
 ) -> Iterator[tuple[int, np.ndarray | None]]:
     """Yield (t, step since the sample before (2, S, S) u) of crops (t, (H, H) uint8, stretch); None if unknown."""
-    waiting, before = (
-        _pairs(crops, fps, recipe),
-        np.float32(0),
-    )  # `before`: flow from the key to the sample before
+    waiting = _pairs(crops, fps, recipe)
+    before: np.ndarray | np.float32 = np.float32(0)  # flow from the key to the sample before
     while pairs := list(islice(waiting, _AT_ONCE)):
         keyed = [pair for pair in pairs if pair.key is not None]
         sides = (np.array([pair.key for pair in keyed]), np.array([pair.crop for pair in keyed]))

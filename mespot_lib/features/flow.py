@@ -12,7 +12,7 @@ tvl1       Zach, Pock and Bischof 2007, see `mespot_lib.features.tvl1`: for pape
 
 import threading
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -28,9 +28,10 @@ _DIS_PRESETS = {
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 _per_thread = threading.local()
+_NEW: Any = None  # OpenCV makes the array of the flow itself, which its type stubs do not know
 
 
-def dense_flow(first: np.ndarray, second: np.ndarray, method: Method = "dis", **settings) -> np.ndarray:
+def dense_flow(first: np.ndarray, second: np.ndarray, method: Method = "dis", **settings: Any) -> np.ndarray:
     """Return the motion from `first` to `second`, both (H, W) uint8 grey: (H, W, 2) float32, x and y in px.
 
     Settings: those of `_dis`, `_farneback` or `_tvl1`, by name.
@@ -42,7 +43,7 @@ def dense_flow(first: np.ndarray, second: np.ndarray, method: Method = "dis", **
         setting.
     """
     _check_pair(first, second)
-    algorithms = {"dis": _dis, "farneback": _farneback, "tvl1": _tvl1}
+    algorithms: dict[str, Any] = {"dis": _dis, "farneback": _farneback, "tvl1": _tvl1}
     if method not in algorithms:
         raise ValueError(f"unknown flow method {method!r}: one of {', '.join(algorithms)}")
     known = algorithms[method].__kwdefaults__
@@ -54,7 +55,7 @@ def dense_flow(first: np.ndarray, second: np.ndarray, method: Method = "dis", **
 
 
 def dense_flows(
-    first: np.ndarray, second: np.ndarray, method: Method = "dis", **settings
+    first: np.ndarray, second: np.ndarray, method: Method = "dis", **settings: Any
 ) -> Iterator[np.ndarray]:
     """Yield the `dense_flow` of each of some pairs, stacks (N, H, W) uint8.
 
@@ -84,7 +85,7 @@ def _dis(
     """Dense inverse search; `finest_scale` 0 is full resolution, `patch_stride` in px (patches are 8 px wide)."""
     if preset not in _DIS_PRESETS:
         raise ValueError(f"unknown preset {preset!r} of flow method 'dis': one of {', '.join(_DIS_PRESETS)}")
-    return _dis_object(preset, finest_scale, patch_stride).calc(first, second, None)
+    return _dis_object(preset, finest_scale, patch_stride).calc(first, second, _NEW)
 
 
 def _dis_object(preset: str, finest_scale: int, patch_stride: int) -> cv2.DISOpticalFlow:
@@ -92,7 +93,7 @@ def _dis_object(preset: str, finest_scale: int, patch_stride: int) -> cv2.DISOpt
     objects = _per_thread.__dict__.setdefault("dis", {})
     key = (preset, finest_scale, patch_stride)
     if key not in objects:
-        objects[key] = cv2.DISOpticalFlow_create(_DIS_PRESETS[preset])
+        objects[key] = cv2.DISOpticalFlow.create(_DIS_PRESETS[preset])
         objects[key].setFinestScale(finest_scale)
         objects[key].setPatchStride(patch_stride)
     return objects[key]
@@ -111,7 +112,7 @@ def _farneback(
 ) -> np.ndarray:
     """Farneback's algorithm; the defaults are those of the optical-flow methods of the MEGC challenges."""
     return cv2.calcOpticalFlowFarneback(
-        first, second, None, pyr_scale, levels, winsize, iterations, poly_n, poly_sigma, 0
+        first, second, _NEW, pyr_scale, levels, winsize, iterations, poly_n, poly_sigma, 0
     )
 
 

@@ -115,13 +115,13 @@ def stream_differences(
         for old in [one for one in kept if one < sample - 2 * max(lags)]:
             del kept[old]
         for column, lag in enumerate(lags):
-            three = [kept.get(sample - 2 * lag), kept.get(sample - lag), kept[sample]]
-            if all(one is not None and one[1] == stretch for one in three):
-                (head, _), (current, _), (tail, _) = three
-                flows = [
+            ends = [kept[at] for at in (sample - 2 * lag, sample - lag, sample) if at in kept]
+            if len(ends) == 3 and all(one[1] == stretch for one in ends):
+                head, current, tail = (one[0] for one in ends)
+                to_current, to_tail = (
                     dense_flow(head, other, recipe.flow, **recipe.flow_settings) for other in (current, tail)
-                ]
-                yield sample - lag, column, to_u * block_differences(*flows, recipe)
+                )
+                yield sample - lag, column, to_u * block_differences(to_current, to_tail, recipe)
 
 
 def block_differences(to_current: np.ndarray, to_tail: np.ndarray, recipe: DifferenceRecipe) -> np.ndarray:

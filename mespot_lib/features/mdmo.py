@@ -112,7 +112,7 @@ class MdmoMotion(NamedTuple):
 # The feature
 
 
-def main_direction(vectors: np.ndarray, bins: Sequence[float]) -> np.ndarray:
+def main_direction(vectors: np.ndarray, bins: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return the number of the bin that each of the vectors (..., 2) is in, (...) int64.
 
     bins : where they begin, in radians from 0 to 2 pi, rising; a direction on an edge is in the bin that begins there.
@@ -124,7 +124,7 @@ def main_direction(vectors: np.ndarray, bins: Sequence[float]) -> np.ndarray:
     return (np.searchsorted(bins, angle, side="right") - 1) % len(bins)
 
 
-def mdmo(vectors: np.ndarray, bins: Sequence[float], share: float) -> np.ndarray:
+def mdmo(vectors: np.ndarray, bins: Sequence[float] | np.ndarray, share: float) -> np.ndarray:
     """Return equation (1) of the vectors (..., P, 2): (..., 2) float64, in their unit.
 
     bins : as in `main_direction`; of equally full ones the first is the main one
@@ -268,7 +268,8 @@ class _Key(NamedTuple):
 def _motions(tracked: Iterable[Tracked], fps: float, recipe: MdmoRecipe) -> Iterator[tuple]:
     """Yield (t, t of the key frame, (regions, nose)) of every frame with a face; None where nothing precedes it."""
     longest = max(LONGEST_STEP_S * fps, sampling_step(fps, recipe.rate_hz))
-    key, last = None, None
+    key: _Key | None = None
+    last = (0, 0)  # t and scene of the frame before
     for one in tracked:
         if one.landmarks is None:
             key = None

@@ -17,7 +17,7 @@ import numpy as np
 
 from mespot_lib import face
 from mespot_lib.features.cache import cached_arrays
-from mespot_lib.features.flow import dense_flow
+from mespot_lib.features.flow import Method, dense_flow
 from mespot_lib.features.head_motion import nose_shift
 from mespot_lib.features.regions import REGIONS, region_boxes, region_means
 from mespot_lib.frames import Frame, iter_frames
@@ -46,7 +46,7 @@ class MotionRecipe:
 
     rate_hz: float = 30.0
     size: int = 128
-    flow: str = "dis"
+    flow: Method = "dis"
     flow_settings: dict[str, Any] = field(default_factory=lambda: {"finest_scale": 1, "patch_stride": 3})
     landmarks: str = "auto"
     jitter_u: float = 0.0
@@ -117,6 +117,7 @@ def measure_tracked(tracked: Iterable[Tracked], fps: float, recipe: MotionRecipe
             continue
         now = one._replace(image=cv2.cvtColor(one.image, cv2.COLOR_BGR2GRAY))
         if previous and previous.scene == one.scene and one.t - previous.t <= max(LONGEST_STEP_S * fps, step):
+            assert previous.landmarks is not None  # only those are kept
             moved = _crop_flow(previous.image, now.image, previous.landmarks, recipe)
             known[one.t // step] = _region_shifts(moved), moved.nose
         previous = now
@@ -222,8 +223,8 @@ def _crop_flow(
 ) -> CropFlow:
     """Return the motion between two frames in the crop around landmarks (68, 2) px, along the face's axes."""
     matrix = region_crop(landmarks, recipe.size)
-    crops = (face.crop_face(image, matrix, recipe.size) for image in (first, second))
-    flow = dense_flow(*crops, method=recipe.flow, **recipe.flow_settings) * (face.CROP_UNITS / recipe.size)
+    before, after = (face.crop_face(image, matrix, recipe.size) for image in (first, second))
+    flow = dense_flow(before, after, recipe.flow, **recipe.flow_settings) * (face.CROP_UNITS / recipe.size)
     inside = face.transform_points(landmarks, matrix)
     return CropFlow(flow, inside, nose_shift(flow, inside))
 

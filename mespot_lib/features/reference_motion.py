@@ -19,18 +19,19 @@ what is left, and what is left of it is subtracted. Two ways:
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 
 from mespot_lib import face
 from mespot_lib.features.cache import cached_arrays
-from mespot_lib.features.flow import dense_flow
+from mespot_lib.features.flow import Method, dense_flow
 from mespot_lib.features.head_motion import nose_shift
 from mespot_lib.features.motion import LONGEST_STEP_S, region_crop, sampling_step
 from mespot_lib.frames import iter_frames
 from mespot_lib.manifest import Video
+from mespot_lib.tracking import Tracked, track_face
 
 
 class Box(NamedTuple):
@@ -98,7 +99,7 @@ class ReferenceRecipe:
 
     rate_hz: float = 30.0
     size: int = 128
-    flow: str = "dis"
+    flow: Method = "dis"
     flow_settings: Mapping[str, Any] = field(default_factory=lambda: {"finest_scale": 1, "patch_stride": 3})
     segment_samples: int = 200
     step_samples: int = 100
@@ -108,15 +109,6 @@ class ReferenceRecipe:
     nose: Literal["median", "top_mean"] = "median"
     passes: int = 3
     top_share: float = 0.5
-
-
-class TrackedFrame(Protocol):
-    """What is needed of a tracked frame; see `mespot_lib.tracking.Tracked`."""
-
-    t: int
-    image: np.ndarray
-    landmarks: np.ndarray | None
-    scene: int
 
 
 class Segment(NamedTuple):
@@ -258,7 +250,6 @@ def reference_motion(video: Video, recipe: ReferenceRecipe, backend: str = "auto
     mespot_lib.frames.FrameError
         If a frame that the manifest promises cannot be read.
     """
-    from mespot_lib.tracking import track_face
 
     step = sampling_step(video.fps, recipe.rate_hz)
     settings = {
@@ -280,7 +271,7 @@ def reference_motion(video: Video, recipe: ReferenceRecipe, backend: str = "auto
 
 
 def measure_tracked(
-    tracked: Iterable[TrackedFrame], fps: float, recipe: ReferenceRecipe | None = None
+    tracked: Iterable[Tracked], fps: float, recipe: ReferenceRecipe | None = None
 ) -> ReferenceMotion:
     """Measure the motion of a tracked face against a reference per segment, in one pass and flat memory.
 
@@ -316,8 +307,8 @@ class _Sample(NamedTuple):
 
 
 def _samples(
-    tracked: Iterable[TrackedFrame], fps: float, recipe: ReferenceRecipe, sampled: list[int]
-) -> Iterator[list[_Sample] | None]:
+    tracked: Iterable[Tracked], fps: float, recipe: ReferenceRecipe, sampled: list[int]
+) -> Iterator[_Sample | None]:
     """Yield samples with a face as they come, and None where the next one cannot be compared with those before."""
     step = sampling_step(fps, recipe.rate_hz)
     last, scene, seen = None, None, False
@@ -333,7 +324,7 @@ def _samples(
             yield _part_around_face(one)
 
 
-def _part_around_face(one: TrackedFrame) -> _Sample:
+def _part_around_face(one: Tracked) -> _Sample:
     """Cut the face out with room around it, so that a segment can be kept in memory whatever the size of the video."""
     image, landmarks = one.image, np.asarray(one.landmarks, dtype=np.float64)
     half = face.px_per_u(landmarks) * face.CROP_UNITS * (0.5 + _KEPT_AROUND)
@@ -604,7 +595,7 @@ def _depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _face_points(inside: np.ndarray, size: int, every_u: float = 10.0) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns (P,) of a grid over the face, without its rim and its eyes."""
     per_u = size / face.CROP_UNITS
-    mask = np.zeros((size, size), np.uint8)
+    mask: np.ndarray = np.zeros((size, size), np.uint8)
     outline = np.concatenate([inside[:17], inside[17:27] - (0, 12 * per_u)])
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(outline).astype(np.int32)), 1)
     rim = max(1, round(12 * per_u))
@@ -618,7 +609,8 @@ def _face_points(inside: np.ndarray, size: int, every_u: float = 10.0) -> tuple[
     every = max(1, round(every_u * per_u))
     grid = np.zeros_like(mask)
     grid[every // 2 :: every, every // 2 :: every] = 1
-    return np.nonzero(mask & grid)
+    rows, columns = np.nonzero(np.bitwise_and(mask, grid))
+    return rows, columns
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ class RestFaces(NamedTuple):
     """
 
     faces: np.ndarray
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # hides a method of tuples; caches on disk have this name
 
 
 def rest_faces(video: Video, recipe: CropRecipe, window_s: float) -> RestFaces:

@@ -19,7 +19,7 @@ level is as large as the change that a tenth of a pixel makes.
 This file needs torch, as the learned methods do; `flow.dense_flow` imports it when it is asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,13 +89,11 @@ def tvl1_flow(
     flow = np.empty((*first.shape, 2), dtype=np.float32)
     with torch.inference_mode():
         for rows in _chunks(first.shape, device):
-            pair = [
-                torch.from_numpy(np.array(side[rows], dtype=np.float32)).to(device)
+            start, end = (
+                torch.from_numpy(np.array(side[rows], dtype=np.float32)).to(device)[:, None] / 255
                 for side in (first, second)
-            ]
-            flow[rows] = (
-                _flow(*(side[:, None] / 255 for side in pair), config).permute(0, 2, 3, 1).cpu().numpy()
             )
+            flow[rows] = _flow(start, end, config).permute(0, 2, 3, 1).cpu().numpy()
     return flow
 
 
@@ -110,7 +108,8 @@ def _flow(first: Tensor, second: Tensor, config: TvL1Config) -> Tensor:
     """Return the flow (N, 2, H, W) of pairs of images (N, 1, H, W) in 0..1, from coarse to fine."""
     pyramid = [(_blurred(first, config.blur_px), _blurred(second, config.blur_px))]
     while len(pyramid) < config.scales and min(pyramid[-1][0].shape[-2:]) // 2 >= _SMALLEST:
-        pyramid.append(tuple(_resized(side, [n // 2 for n in side.shape[-2:]]) for side in pyramid[-1]))
+        fixed, moving = (_resized(side, [n // 2 for n in side.shape[-2:]]) for side in pyramid[-1])
+        pyramid.append((fixed, moving))
     coarsest = pyramid[-1][0]
     u = coarsest.new_zeros(len(coarsest), 2, *coarsest.shape[-2:])
     for fixed, moving in reversed(pyramid):
@@ -220,7 +219,7 @@ def _blurred(image: Tensor, sigma_px: float) -> Tensor:
     return nnf.conv2d(nnf.conv2d(padded, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1))
 
 
-def _resized(image: Tensor, size: list[int]) -> Tensor:
+def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
     return nnf.interpolate(image, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
 
 

@@ -135,14 +135,14 @@ class FlowPeaksConfig:
     )
 
     @classmethod
-    def paper(cls, **changes) -> "FlowPeaksConfig":
+    def paper(cls, **changes: Any) -> "FlowPeaksConfig":
         """Return our settings; nothing is trained, so `quick` and `paper` do not differ."""
         return cls(**changes)
 
     quick = paper
 
     @classmethod
-    def published(cls, **changes) -> "FlowPeaksConfig":
+    def published(cls, **changes: Any) -> "FlowPeaksConfig":
         """Return what is printed, with the behaviour of the published code where that differs (Qin 2023 and before).
 
         Constants are for a face of 256 px, hence in u. Left out: the empirical mode decomposition that takes the
@@ -159,7 +159,7 @@ class FlowPeaksConfig:
             passes=4,
             top_share=0.2,
         )
-        printed = {
+        printed: dict[str, Any] = {
             "motion": recipe,
             "areas": {REGION_NAMES[row]: (REGION_NAMES[row],) for row in PUBLISHED_ROWS},
             "lids": False,
@@ -256,7 +256,7 @@ def leave_one_subject_out(manifest: Manifest, config: FlowPeaksConfig) -> dict[s
     """Spot every video with thresholds chosen on the other subjects; each is scored, and tried, once."""
     scores = {uid: score_video(manifest.video(uid), config) for uid in manifest.uids}
     trials = _trials(manifest, scores, config)
-    spotted = {}
+    spotted: dict[str, list[Interval]] = {}
     for fold in loso_folds(manifest):
         fitted = _chosen(trials, fold.train, config)
         spotted |= {uid: fitted.spot(scores[uid]) for uid in fold.test}
@@ -406,6 +406,11 @@ class _Found(NamedTuple):
 
     span: Interval
     where: str
+
+    @property
+    def apex(self) -> int:
+        assert self.span.apex is not None  # every peak has one
+        return self.span.apex
 
     @property
     def at_mouth(self) -> bool:
@@ -569,7 +574,7 @@ def _strongest(found: Sequence[_Found], fps: float) -> list[_Found]:
     for one in sorted(found, key=lambda f: (-f.span.score, f.span, f.where)):
         if not any(
             one.at_mouth == other.at_mouth  # a train at the mouth is told by all its peaks
-            and abs(one.span.apex - other.span.apex) <= 0.1 * fps
+            and abs(one.apex - other.apex) <= 0.1 * fps
             and iou(one.span, other.span) > 0.5
             for other in kept
         ):
@@ -600,8 +605,8 @@ def _without_trains(found: Sequence[_Found], fps: float, config: FlowPeaksConfig
     """Drop movements of the mouth where short ones follow each other faster than expressions do, as in talking."""
     mouth = [one for one in found if one.at_mouth]
     short = spot.nms([one.span for one in mouth if one.span.kind == "ME"], config.overlap, over="shorter")
-    apexes = sorted(span.apex for span in short)
+    apexes = np.array(sorted(span.apex for span in short if span.apex is not None), dtype=np.int64)
     breaks = np.flatnonzero(np.diff(apexes) > config.train_s * fps) + 1
     trains = [train for train in np.split(apexes, breaks) if len(train) >= config.train_peaks]
-    dropped = {id(one) for one in mouth for train in trains if train[0] <= one.span.apex <= train[-1]}
+    dropped = {id(one) for one in mouth for train in trains if train[0] <= one.apex <= train[-1]}
     return [one for one in found if id(one) not in dropped]

@@ -34,6 +34,7 @@ loses its rim; 200 frames per second are read at 30.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
@@ -87,24 +88,24 @@ class LbpChi2Config:
     cells_s: tuple[float, float] | None = None
 
     @classmethod
-    def general(cls, dataset: str = "casme2", **changes) -> "LbpChi2Config":
+    def general(cls, dataset: str = "casme2", **changes: Any) -> "LbpChi2Config":
         """Return the setting of the MESNet paper that finds more ME; `dataset` is "casme2" or "samm_lv"."""
         return cls._printed("general", dataset, changes)
 
     @classmethod
-    def high_f1(cls, dataset: str = "casme2", **changes) -> "LbpChi2Config":
+    def high_f1(cls, dataset: str = "casme2", **changes: Any) -> "LbpChi2Config":
         """Return the setting of the MESNet paper with the higher F1; on SAMM-LV it is the same one."""
         return cls._printed("high_f1", dataset, changes)
 
     @classmethod
-    def megc2019(cls, dataset: str = "casme2", **changes) -> "LbpChi2Config":
+    def megc2019(cls, dataset: str = "casme2", **changes: Any) -> "LbpChi2Config":
         """Return the setting of the MEGC2019 baseline: clips and cells."""
         cells_s = (0.5, of_dataset(FEWEST_S, dataset))
         joined = {"widen_s": 0.0, "clips_s": (1.0, 0.3), "cells_s": cells_s}
         return cls._printed("megc2019", dataset, joined | changes)
 
     @classmethod
-    def paper(cls, **changes) -> "LbpChi2Config":
+    def paper(cls, **changes: Any) -> "LbpChi2Config":
         """Return `general`: nothing is trained, so `quick` and `paper` do not differ."""
         return cls.general(**changes)
 

@@ -36,7 +36,7 @@ MEGC2020, as the MESNet paper asks of all methods.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
@@ -86,9 +86,9 @@ class LtpMlConfig:
     positive_weight: float = 2.5
 
     @classmethod
-    def general(cls, dataset: str = "casme2", **changes) -> "LtpMlConfig":
+    def general(cls, dataset: str = "casme2", **changes: Any) -> "LtpMlConfig":
         """Return the published setting; `dataset` is "casme2" or "samm_lv"."""
-        printed = {
+        printed: dict[str, Any] = {
             "lead_s": of_dataset(LEADS_S, dataset),
             "durations_s": of_dataset(DURATIONS_S, dataset),
             "cells_s": (0.5, of_dataset(FEWEST_S, dataset)),
@@ -98,7 +98,7 @@ class LtpMlConfig:
     high_f1 = general
 
     @classmethod
-    def paper(cls, **changes) -> "LtpMlConfig":
+    def paper(cls, **changes: Any) -> "LtpMlConfig":
         """Return `general`; it trains in a second, so `quick` and `paper` do not differ."""
         return cls.general(**changes)
 

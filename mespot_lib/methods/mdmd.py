@@ -31,6 +31,7 @@ the curve is straight in between. The first and the last k + m frames have no co
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -66,22 +67,22 @@ class MdmdConfig:
     largest: float = 1 / 3
 
     @classmethod
-    def general(cls, dataset: str = "casme2", **changes) -> "MdmdConfig":
+    def general(cls, dataset: str = "casme2", **changes: Any) -> "MdmdConfig":
         """Return the setting of the MESNet paper that finds many ME; `dataset` is "casme2" or "samm_lv"."""
         return cls._printed("general", dataset, changes)
 
     @classmethod
-    def high_f1(cls, dataset: str = "casme2", **changes) -> "MdmdConfig":
+    def high_f1(cls, dataset: str = "casme2", **changes: Any) -> "MdmdConfig":
         """Return the setting of the MESNet paper with the higher F1; on SAMM-LV it is the same one."""
         return cls._printed("high_f1", dataset, changes)
 
     @classmethod
-    def megc2020(cls, dataset: str = "casme2", **changes) -> "MdmdConfig":
+    def megc2020(cls, dataset: str = "casme2", **changes: Any) -> "MdmdConfig":
         """Return the setting of the MEGC2020 baseline, for ME and MaE."""
         return cls._printed("megc2020", dataset, {"lags_s": {"ME": 0.4, "MaE": 1.3}} | changes)
 
     @classmethod
-    def paper(cls, **changes) -> "MdmdConfig":
+    def paper(cls, **changes: Any) -> "MdmdConfig":
         """Return `general`: nothing is trained, so `quick` and `paper` do not differ."""
         return cls.general(**changes)
 

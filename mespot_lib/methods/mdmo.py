@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -146,7 +146,7 @@ class MdmoConfig:
     )
 
     @classmethod
-    def paper(cls, **changes) -> "MdmoConfig":
+    def paper(cls, **changes: Any) -> "MdmoConfig":
         """Return the learned head with the published loop: 100 epochs of batches of 128."""
         loop = TrainConfig(
             epochs=100, batch_size=128, learning_rate=0.01, weight_decay=0.1, schedule="cosine"
@@ -154,7 +154,7 @@ class MdmoConfig:
         return replace(cls(MdmoRecipe(), loop), **changes)
 
     @classmethod
-    def quick(cls, **changes) -> "MdmoConfig":
+    def quick(cls, **changes: Any) -> "MdmoConfig":
         """Return the learned head with a loop that takes seconds on a CPU."""
         loop = TrainConfig(
             epochs=6,
@@ -167,7 +167,7 @@ class MdmoConfig:
         return replace(cls(MdmoRecipe(), loop, segment=128), **changes)
 
     @classmethod
-    def peaks(cls, **changes) -> "MdmoConfig":
+    def peaks(cls, **changes: Any) -> "MdmoConfig":
         """Return the training-free head."""
         return cls.quick(head="peaks", **changes)
 
@@ -287,6 +287,8 @@ class ProposalNet(nn.Module):
 
     The convolutions are not padded: an output of a segment sees nothing but what is there.
     """
+
+    adjacency: Tensor
 
     def __init__(self, config: MdmoConfig):
         super().__init__()
@@ -434,7 +436,8 @@ class Segments:
 
     def batch(self, index: np.ndarray, rng: np.random.Generator | None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return motion (B, T + 2 reach, R, 2) and labels (B, 8, T)."""
-        pairs = [self._segment(*self.places[i], rng) for i in index]
+        places = [self.places[i] for i in index]
+        pairs = [self._segment(video, middle, rng) for video, middle in places]
         motion, labels = (np.stack(column) for column in zip(*pairs, strict=True))
         return (torch.from_numpy(motion),), torch.from_numpy(labels)
 
@@ -539,6 +542,7 @@ def score_video(model: ProposalNet | None, video: Video, config: MdmoConfig) -> 
         return Scores(
             video.fps, motion.frames, curves, peak_proposals(curves, motion.frames, video.fps, config)
         )
+    assert model is not None  # the learned head has one
     curves = probabilities(model, network_input(motion, video.fps, config), config)
     found = learned_proposals(curves, motion.frames, video.fps, video.length, config)
     return Scores(video.fps, motion.frames, curves, found)
@@ -590,8 +594,8 @@ class Fitted:
     """
 
     config: MdmoConfig
-    training: Trained | None
-    trainings: tuple[Trained, ...]
+    training: Trained[ProposalNet] | None
+    trainings: tuple[Trained[ProposalNet], ...]
     limits: dict[str, float]
     judged: dict[str, Scores]
 
@@ -630,7 +634,7 @@ def fit(
         judged = {uid: score_video(None, train_manifest.video(uid), config) for uid in truth}
         return Fitted(config, None, (), choose_limits(judged, truth, config), judged)
 
-    def learnt_from(some: Manifest, name: str, number: int) -> Trained:
+    def learnt_from(some: Manifest, name: str, number: int) -> Trained[ProposalNet]:
         return train(
             untrained(config, seed + number),
             Segments(some, config),
@@ -642,7 +646,8 @@ def fit(
             title=name,
         )
 
-    trainings, judged = [], {}
+    trainings: list[Trained[ProposalNet]] = []
+    judged = {}
     for number, (some, apart) in enumerate(_splits(train_manifest, config, seed), start=1):
         trainings.append(learnt_from(some, f"part-{number}", number))
         judged |= {uid: score_video(trainings[-1].model, apart.video(uid), config) for uid in apart.uids}

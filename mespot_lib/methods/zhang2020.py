@@ -73,7 +73,7 @@ class ZhangConfig:
     )
 
     @classmethod
-    def paper(cls, **changes) -> "ZhangConfig":
+    def paper(cls, **changes: Any) -> "ZhangConfig":
         """Return the only configuration there is: nothing is trained, so `quick` and `paper` do not differ."""
         return cls(**changes)
 
@@ -144,7 +144,7 @@ def leave_one_subject_out(
         for c in (config, fit_config or config)
     )
     trials = _trials(manifest, fit_scores, fit_config or config)
-    spotted = {}
+    spotted: dict[str, list[Interval]] = {}
     for fold in loso_folds(manifest):
         fitted = _chosen(trials, fold.train, fit_config or config)
         spotted |= {uid: spot_proposals(scores[uid], fitted.thresholds_u, config) for uid in fold.test}

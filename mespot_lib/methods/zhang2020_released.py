@@ -24,7 +24,7 @@ in the challenge, a micro-expression lasting at most 0.5 s.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,7 +112,7 @@ class ReleasedConfig:
     ends: int = 100
 
     @classmethod
-    def paper(cls, **changes) -> "ReleasedConfig":
+    def paper(cls, **changes: Any) -> "ReleasedConfig":
         """Return the only configuration there is: nothing is trained, so `quick` and `paper` do not differ."""
         return cls(**changes)
 
@@ -174,7 +174,7 @@ def fit(train: Manifest, config: ReleasedConfig, seed: int = 0) -> Fitted:
 def limits_of_others(manifest: Manifest, config: ReleasedConfig) -> dict[str, Limits]:
     """Return for every video the limits that `fit` chooses on the other subjects."""
     tried = _tried(manifest, config)
-    chosen = {}
+    chosen: dict[str, Limits] = {}
     for fold in loso_folds(manifest):
         chosen |= dict.fromkeys(fold.test, _best(tried, manifest.only(fold.train)))
     return chosen
@@ -317,8 +317,8 @@ def crests(curve: np.ndarray, rate: float, limits: Limits, config: ReleasedConfi
     peaks = peaks[curve[peaks] > max(config.share * top, config.least * limits.height)]
     if config.faults.top_excluded:
         peaks = peaks[curve[peaks] < top]
-    spans = [(peak - _falling(curve[peak::-1]), peak + _falling(curve[peak:])) for peak in peaks]
-    spans = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    ends = [(peak - _falling(curve[peak::-1]), peak + _falling(curve[peak:])) for peak in peaks]
+    spans = np.array(ends, dtype=np.int64).reshape(-1, 2)
     return spans[spans[:, 1] - spans[:, 0] + 1 <= _samples(limits.longest, rate)]
 
 
