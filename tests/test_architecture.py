@@ -1,6 +1,8 @@
 """The order of the modules: each imports only from those before it, so that data flows one way and a reader too."""
 
 import ast
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,18 @@ def test_methods_do_not_import_each_other():
             if isinstance(n, ast.ImportFrom) and (n.module or "").endswith("methods")
         ]
         assert path.name == "__init__.py" or not siblings
+
+
+def test_no_module_is_left_out_of_the_type_check_but_the_drawing():
+    checker = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert checker["files"] == ["mespot_lib"]
+    assert checker["disallow_untyped_defs"] is True
+    own = {name for one in checker["overrides"] for name in one["module"] if name.startswith("mespot_lib")}
+    assert own <= {"mespot_lib.synthetic.*"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_the_type_checker_is_not_to_say_has_a_reason(path):
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if "type: ignore" in line:
+            assert re.search(r"# type: ignore\[[a-z-]+\]  # \w+", line), line
