@@ -325,8 +325,8 @@ def test_frame_rate_of_each_video_decides_its_kinds(profile):
 
 @pytest.mark.parametrize("fps", [0, -30, float("nan"), float("inf")])
 def test_frame_rates_are_positive_numbers(fps):
-    with pytest.raises(MetricError, match="fps must be a positive number"):
-        score({"a": []}, {"a": []}, fps=fps)
+    with pytest.raises(MetricError, match=f"fps must be a positive number, got {fps:g}"):
+        score({"a": [], "b": []}, {"a": [], "b": []}, fps={"a": 0.5, "b": fps})
 
 
 @pytest.mark.parametrize(("early", "late", "pairs"), [(0.9, 0.1, 1), (0.1, 0.9, 2), (0.5, 0.5, 1)])
@@ -373,6 +373,13 @@ def test_a_grid_is_suppression_and_scoring_for_each_pair_of_thresholds(truth, sp
         left = {v: s if t_nms is None else plain.nms(s, t_nms) for v, s in spotted.items()}
         expected = plain.megc(truth, left, t_eval)
         assert {kind: found[kind] for kind in KINDS} == {k: Counts(*row) for k, row in expected.items()}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_grid_is_without_the_videos(profile):
+    spotted = {"a": [Interval(0, 9, "ME")]}
+    (one,) = grid(spotted, spotted, (0.5,), profile=profile).values()
+    assert (one.videos, one.overall.f1) == ({}, 1.0)
 
 
 def test_a_grid_knows_the_other_profiles():
@@ -464,7 +471,7 @@ def test_scores_are_read_by_part():
     result = Score(Counts(1, 2, 3), Counts(4, 5, 6))
     assert [result[part] for part in PARTS] == [Counts(1, 2, 3), Counts(4, 5, 6), Counts(5, 7, 9)]
     assert set(result.as_dict()) == {"ME", "MaE", "overall"}
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="videos"):
         result["videos"]
 
 
@@ -474,13 +481,25 @@ def test_a_video_on_one_side_only_is_named():
         score(truth, spotted)
     with pytest.raises(MetricError, match="only spotted has video c"):
         score({"a": []}, spotted)
+    for also in (grid, average_precision):
+        with pytest.raises(MetricError, match="only truth has video b"):
+            also(truth, spotted)
+        also(truth, spotted, allow_missing=True)
     allowed = score(truth, spotted, allow_missing=True)
     assert (allowed.ME, allowed.MaE) == (Counts(0, 0, 1), Counts(0, 1, 0))
     assert set(allowed.videos) == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize(
+    ("videos", "named"), [("abcde", "a, b, c, d, e;"), ("abcdefg", "a, b, c, d, e and 2 more;")]
+)
+def test_of_many_videos_on_one_side_five_are_named(videos, named):
+    with pytest.raises(MetricError, match=f"only truth has video {named}"):
+        score(dict.fromkeys(videos, ()), {})
+
+
 def test_impossible_settings_are_refused():
-    with pytest.raises(MetricError, match="unknown profile 'mean'; known: megc"):
+    with pytest.raises(MetricError, match=f"unknown profile 'mean'; known: {', '.join(PROFILES)}$"):
         score({}, {}, profile="mean")
     for t_eval in (0, -0.5, 1.5, float("nan")):
         with pytest.raises(MetricError, match="t_eval must lie in"):
@@ -513,6 +532,8 @@ def test_boundary_errors_are_signed_and_in_milliseconds():
     spotted = {"a": [Interval(52, 58, "ME"), Interval(9, 22, "ME")], "b": [Interval(0, 9, "MaE")]}
     errors = boundary_errors_ms(truth, spotted, {"a": 100.0, "b": 30.0})
     assert errors.tolist() == [[-10.0, 30.0], [20.0, -10.0]]
+    assert len(boundary_errors_ms(truth, spotted, {"a": 100.0, "b": 30.0}, t_eval=0.1)) == 3
+    assert len(boundary_errors_ms(truth, {"a": spotted["a"]}, {"a": 100.0})) == 2  # b was not looked at
     assert boundary_errors_ms({"a": []}, {"a": []}, {"a": 30.0}).shape == (0, 2)
 
 
@@ -549,6 +570,35 @@ def test_every_arrangement_is_equally_likely():
     assert times == pytest.approx(40_000 / 12, rel=0.06)
 
 
+def test_intervals_that_do_not_fit_beside_each_other_lie_anywhere():
+    from mespot_lib.metrics import _place_at_random
+
+    onset = _place_at_random(np.array([3, 4, 9]), 5, 400, np.random.default_rng(0))
+    assert [sorted(set(column)) for column in onset.T.tolist()] == [[0, 1, 2], [0, 1], [0]]
+
+
+def test_intervals_that_fill_the_video_lie_beside_each_other():
+    from mespot_lib.metrics import _place_at_random
+
+    onset = _place_at_random(np.array([3, 4]), 7, 100, np.random.default_rng(0))
+    assert {tuple(row) for row in onset.tolist()} == {(0, 3), (4, 0)}
+
+
+def test_chance_draws_as_often_as_it_says(monkeypatch):
+    from mespot_lib import metrics
+
+    place, drawn = metrics._random_hits, []
+    monkeypatch.setattr(metrics, "_random_hits", lambda *given: drawn.append(given[3]) or place(*given))
+    monkeypatch.setattr(metrics, "_MOST_PLACED", 6)
+    truth = {"a": [Interval(0, 9, "ME"), Interval(20, 29, "ME")]}
+    for draws in (1, 3, 7):
+        drawn.clear()
+        chance(truth, truth, {"a": 40}, draws=draws)
+        assert sum(drawn) == draws
+        assert max(drawn) <= 3
+    assert chance(truth, truth, {"a": 40}) == chance(truth, truth, {"a": 40}, draws=200, seed=0)
+
+
 def test_chance_is_low_repeatable_and_one_where_there_is_no_choice():
     truth = {"a": [Interval(100, 120, "ME"), Interval(300, 350, "MaE")], "b": []}
     spotted = {"a": [Interval(0, 20, "ME"), Interval(500, 550, "MaE")], "b": [Interval(7, 9, "ME")]}
@@ -558,7 +608,7 @@ def test_chance_is_low_repeatable_and_one_where_there_is_no_choice():
     assert 0 < first["overall"].f1 < 0.1
     assert first["overall"].f1 <= first["overall"].high
     filling = {"a": [Interval(0, 99, "MaE")]}
-    assert chance(filling, filling, {"a": 100})["MaE"].f1 == 1.0
+    assert chance(filling, filling, {"a": 100}, t_eval=1.0)["MaE"].f1 == 1.0
 
 
 def test_bootstrap_is_wide_for_unlike_subjects_and_empty_for_like_ones():
@@ -569,6 +619,8 @@ def test_bootstrap_is_wide_for_unlike_subjects_and_empty_for_like_ones():
     assert bootstrap_f1([Counts(1, 0, 2), Counts(3, 1, 0)], seed=3) == bootstrap_f1(
         [Counts(1, 0, 2), Counts(3, 1, 0)], seed=3
     )
+    unlike = [Counts(37 * n + n**3, 101 * n % 97, 211 * n % 89) for n in range(10)]
+    assert bootstrap_f1(unlike) == bootstrap_f1(unlike, draws=2000, seed=0) != bootstrap_f1(unlike, seed=1)
     assert bootstrap_f1([]) == (0.0, 0.0)
     assert bootstrap_f1([Counts()]) == (0.0, 0.0)
 
@@ -589,6 +641,10 @@ def test_average_precision_follows_the_ranking():
     assert average_precision(truth, with_scores(0.9, 0.1, 0.7, 0.5))["ME"] == 1.0
     # the miss enters together with the first hit
     assert average_precision(truth, with_scores(0.9, 0.9, 0.7, 0.5))["ME"] == pytest.approx(2 / 3)
+    only = {"a": [Interval(0, 9, "ME")]}
+    assert (
+        average_precision(only, {"a": [replace(only["a"][0], score=2), Interval(20, 29, "ME")]})["ME"] == 1.0
+    )
     assert average_precision(truth, {"a": [], "b": []}) == {"ME": None, "MaE": None, "overall": None}
     assert average_precision({"a": [], "b": []}, with_scores(0.9, 0.1, 0.7, 0.5))["ME"] == 0.0
 
@@ -622,10 +678,21 @@ def test_paired_bootstrap_sees_a_small_lead_that_two_intervals_do_not():
     assert paired_bootstrap(first, first) == Difference(0.0, 0.0, 0.0, 0.0)
 
 
+def test_paired_bootstrap_draws_every_subject_alike():
+    # the first method leads on one of two subjects, which three of the four draws of two subjects hold
+    none, all_ = Counts(0, 5, 5), Counts(5, 0, 0)
+    for leading in ("a", "b"):
+        first = {"a": none, "b": none} | {leading: all_}
+        lead = paired_bootstrap(first, {"a": none, "b": none})
+        assert (lead.f1, lead.low, lead.high) == (0.5, 0.0, 1.0)
+        assert lead.positive == pytest.approx(3 / 4, abs=0.04)
+    assert lead == paired_bootstrap(first, {"a": none, "b": none}, draws=2000, seed=0)
+
+
 def test_paired_bootstrap_wants_the_same_subjects():
     with pytest.raises(MetricError, match="not shared: s2, s3"):
         paired_bootstrap({"s1": Counts(), "s2": Counts()}, {"s1": Counts(), "s3": Counts()})
-    with pytest.raises(MetricError, match="none at all"):
+    with pytest.raises(MetricError, match=r"not shared: none at all$"):
         paired_bootstrap({}, {})
 
 
