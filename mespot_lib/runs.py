@@ -379,7 +379,7 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
         raise RunError(f"{path.name}: the parameters cell is not Python ({error})") from None
     found = {}
     for line in lines:
-        target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        target: Any = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
         try:
             found[target.id] = ast.literal_eval(line.value)
         except (AttributeError, ValueError):

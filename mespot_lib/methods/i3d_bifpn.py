@@ -18,7 +18,7 @@ two. `input` chooses what the streams are given:
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -116,14 +116,14 @@ class I3dBiFpnConfig:
     top: float = 0.6
 
     @classmethod
-    def paper(cls, **changes) -> "I3dBiFpnConfig":
+    def paper(cls, **changes: Any) -> "I3dBiFpnConfig":
         """Return the printed sizes and epochs, at 224 px, for a GPU; what is not printed as in `quick`."""
         loop = TrainConfig(epochs=30, batch_size=32, learning_rate=1e-4)
         flow = FaceFlowRecipe(size=256, cells=256, method="tvl1", flow_settings={}, key_s=0.0)
         return replace(cls(flow, CropRecipe(size=256), 256, loop), **changes)
 
     @classmethod
-    def quick(cls, **changes) -> "I3dBiFpnConfig":
+    def quick(cls, **changes: Any) -> "I3dBiFpnConfig":
         """Return the same eight times as narrow, on 24 px (grey: 14), with fewer and larger steps; for a CPU."""
         loop = TrainConfig(
             epochs=8,
@@ -252,11 +252,11 @@ class Head(nn.Module):
         for layer in self.layers:
             if isinstance(layer, nn.Conv1d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+                nn.init.zeros_(cast(Tensor, layer.bias))
         for last in (self.kind, self.ends):
             nn.init.normal_(last.weight, std=0.01)
-            nn.init.zeros_(last.bias)
-        self.kind.bias.data[:: len(_CLASSES)] = _SURE
+            nn.init.zeros_(cast(Tensor, last.bias))
+        cast(Tensor, self.kind.bias).data[:: len(_CLASSES)] = _SURE
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, T R, 3) and moved ends (B, T R, 2) of a level (B, C, T)."""
@@ -307,7 +307,7 @@ def untrained(config: I3dBiFpnConfig, seed: int) -> Spotter:
     with seeded(seed, 9):
         model = Spotter(config).eval()
     for stream, path in config.kinetics.items():
-        load_i3d(path, model.backbone[stream])
+        load_i3d(path, cast(I3d, model.backbone[stream]))
     return model
 
 
@@ -402,6 +402,7 @@ def read_window(seen: Reel, first: int, config: I3dBiFpnConfig) -> list[np.ndarr
 
 
 def _flow(seen: Reel, first: int, stop: int, config: I3dBiFpnConfig) -> np.ndarray:
+    assert seen.flow is not None  # as `config.streams` has it
     steps = np.array(seen.flow.steps[first:stop], dtype=np.float32).transpose(1, 0, 2, 3)
     if config.input == "as_printed":
         return (steps * (config.flow.size / CROP_UNITS / _MOST_PX)).clip(-1, 1)
@@ -409,11 +410,14 @@ def _flow(seen: Reel, first: int, stop: int, config: I3dBiFpnConfig) -> np.ndarr
 
 
 def _grey(seen: Reel, first: int, stop: int, config: I3dBiFpnConfig) -> np.ndarray:
+    assert seen.crops is not None  # as `config.streams` has it
     levels = np.array(seen.crops.crops[seen.rows[first:stop]], dtype=np.float32)
     size, cell = config.grey_size, levels.shape[1] // config.grey_size
     pixels = levels[:, : size * cell, : size * cell].reshape(-1, size, cell, size, cell)
-    rows = sum(pixels[..., x] for x in range(cell))  # ten times as fast as the mean over two axes at once
-    small = (sum(rows[:, :, y] for y in range(cell)) / np.float32(cell**2))[None]
+    # ten times as fast as the mean over two axes at once
+    rows = cast(np.ndarray, sum(pixels[..., x] for x in range(cell)))
+    summed = cast(np.ndarray, sum(rows[:, :, y] for y in range(cell)))
+    small = (summed / np.float32(cell**2))[None]
     return small / 255 if config.input == "as_printed" else _compressed(small, config.knee_grey)
 
 
@@ -642,8 +646,9 @@ def write_detections(
     path: str | Path, found: Mapping[str, Detections], limits: Mapping[str, tuple[float, float]]
 ) -> None:
     """Write what was found in each video, with the limits that were chosen for it without seeing it, as .npz."""
-    tables = {f"table {uid}": one.table().astype(np.float32) for uid, one in found.items()}
-    np.savez_compressed(path, **tables, **{f"limits {uid}": np.array(pair) for uid, pair in limits.items()})
+    arrays: dict[str, Any] = {f"table {uid}": one.table().astype(np.float32) for uid, one in found.items()}
+    arrays |= {f"limits {uid}": np.array(pair) for uid, pair in limits.items()}
+    np.savez_compressed(path, **arrays)
 
 
 def read_detections(path: str | Path) -> tuple[dict[str, Detections], dict[str, tuple[float, float]]]:
@@ -667,7 +672,7 @@ class Fitted:
     """
 
     config: I3dBiFpnConfig
-    training: Trained
+    training: Trained[Spotter]
     limits: tuple[float, float]
     judged: dict[str, Detections]
 
@@ -755,7 +760,8 @@ def judge(
     The subjects are dealt into `config.parts` parts, or as many as there are; for each of the first `config.judged` a
     network is trained on the others.
     """
-    found, parts = {}, subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed)
+    found: dict[str, Detections] = {}
+    parts = subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed)
     for number, part in enumerate(parts[: config.judged], start=1):
         apart, others = manifest.only(part), manifest.only(uid for uid in manifest.uids if uid not in part)
         assert not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
@@ -772,7 +778,7 @@ def _learnt(
     folder: str | Path | None,
     progress: bool | None,
     title: str,
-) -> Trained:
+) -> Trained[Spotter]:
     return train(
         untrained(config, seed),
         Windows(manifest, config),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from mespot_lib.features.face_flow import FaceFlow, FaceFlowRecipe, face_flow
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Manifest, Video
 from mespot_lib.proposals import PRINTED, Limits, Proposals, choose_limits, spot_proposals
-from mespot_lib.train import TrainConfig, Trained, seeded, subject_parts, train
+from mespot_lib.train import Model, TrainConfig, Trained, seeded, subject_parts, train
 
 # Table II: kernel and dilation of the first and of the second layer of each sub-network
 SUBNETS = (((3, 1), (1, 1)), ((3, 1), (3, 1)), ((3, 1), (3, 2)), ((3, 1), (3, 3)), ((3, 2), (3, 3)))
@@ -35,7 +35,7 @@ _CHANNELS = {"as_printed": 2, "displacement": 2, "both": 4}
 _LAST = ("output", "crn.kind", "crn.ends", *(f"cpn.second.{number}" for number in range(len(SUBNETS))))
 _AFTER_APEX_S = 0.2  # an MaE in the pre-training ends so long after its apex
 _STEPS_OF_A_RISE = 5  # steps are so much smaller than the displacement of an ME
-_JUDGED = {"me_clips": 3, "mae_clips": 2, "none_clips": 1}  # enough to choose an epoch by
+_JUDGED: dict[str, Any] = {"me_clips": 3, "mae_clips": 2, "none_clips": 1}  # enough to choose an epoch by
 _FRAMES_AT_ONCE, _PROPOSALS_AT_ONCE = 512, 1024
 
 
@@ -113,7 +113,7 @@ class MesNetConfig:
     limits: Literal["printed", "f1"] = "f1"
 
     @classmethod
-    def paper(cls, **changes) -> "MesNetConfig":
+    def paper(cls, **changes: Any) -> "MesNetConfig":
         """Return the printed sizes and epochs: flow of 112 px, clips of 100 samples, batches of 2; for a GPU."""
         first = TrainConfig(epochs=10_000, batch_size=64, learning_rate=1e-4)
         second = TrainConfig(epochs=30, batch_size=2, learning_rate=1e-4)
@@ -121,7 +121,7 @@ class MesNetConfig:
         return replace(cls(recipe, first, second), **changes)
 
     @classmethod
-    def quick(cls, **changes) -> "MesNetConfig":
+    def quick(cls, **changes: Any) -> "MesNetConfig":
         """Return the same at 32 x 32, with shorter clips and far fewer, larger steps; for a CPU."""
         first = TrainConfig(
             epochs=12,
@@ -423,7 +423,7 @@ def parameter_counts(config: MesNetConfig) -> dict[str, int]:
     return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
 
 
-def started(model: nn.Module) -> nn.Module:
+def started(model: Model) -> Model:
     """Give all layers weights of the size with which signals neither fade nor grow through ReLUs (He et al. 2015).
 
     PyTorch's own are smaller: through eight layers the input drowns in the biases, and some trainings never start.
@@ -431,7 +431,7 @@ def started(model: nn.Module) -> nn.Module:
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Conv1d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(cast(Tensor, layer.bias))
     for last in (layer for name, layer in model.named_modules() if name in _LAST):
         last.weight.data *= 0.1  # nothing is thought of anything yet
     return model
@@ -521,7 +521,9 @@ def network_input(
     return np.pad(inside, ((max(0, -first), after), (0, 0), (0, 0), (0, 0)))
 
 
-def _displacement(steps, first: int, stop: int, rate_hz: float, config: MesNetConfig) -> np.ndarray:
+def _displacement(
+    steps: np.ndarray, first: int, stop: int, rate_hz: float, config: MesNetConfig
+) -> np.ndarray:
     """Return the position of the skin less its mean over `high_pass_s` around, (n, 2, S, S) u.
 
     Position is the sum of the steps up to a sample, and both it and its mean are linear in them: the difference is the
@@ -633,7 +635,7 @@ class Snippets:
     """Single clips of `n_pre` samples, ME or not, for the pre-training (`train.Samples`)."""
 
     def __init__(self, of: Sequence[Reel], config: MesNetConfig):
-        self.config, self.reels = config, of
+        self.config, self.reels = config, list(of)
         me = [(v, m) for v, reel in enumerate(self.reels) for m in range(len(reel.me))]
         mae = [(v, m) for v, reel in enumerate(self.reels) for m in range(len(reel.mae))]
         self.me, self.mae = np.array(me).reshape(-1, 2), np.array(mae).reshape(-1, 2)
@@ -680,7 +682,7 @@ class Clips:
     """Clips around ME, around MaE and without either, for the training of MESNet (`train.Samples`)."""
 
     def __init__(self, of: Sequence[Reel], config: MesNetConfig):
-        self.config, self.reels = config, of
+        self.config, self.reels = config, list(of)
         me = [(v, 0, m) for v, reel in enumerate(self.reels) for m in range(len(reel.me))]
         mae = [(v, 1, m) for v, reel in enumerate(self.reels) for m in range(len(reel.mae))]
         self.me, self.mae = np.array(me).reshape(-1, 3), np.array(mae).reshape(-1, 3)
@@ -799,7 +801,7 @@ def _closed(edges: np.ndarray, video: Video) -> np.ndarray:
     return np.column_stack([onset, np.clip(edges[:, 1] - 1, onset, video.length - 1)]).astype(np.int64)
 
 
-def _features(models, flow: FaceFlow, rate_hz: float, config: MesNetConfig) -> list[Tensor]:
+def _features(models: Sequence[MesNet], flow: FaceFlow, rate_hz: float, config: MesNetConfig) -> list[Tensor]:
     """Return f of all samples of a video with two empty ones before and after, (N + 4, L) for each network."""
     device = next(models[0].parameters()).device
     total = len(flow.frames)
@@ -812,7 +814,9 @@ def _features(models, flow: FaceFlow, rate_hz: float, config: MesNetConfig) -> l
     return [torch.cat(own) for own in parts]
 
 
-def _proposed(models, features: Sequence[Tensor], windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _proposed(
+    models: Sequence[MesNet], features: Sequence[Tensor], windows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return all places (P, 3), in samples of the padded video, once each, and their p_cpn (P,)."""
     found, clip, probabilities = [], [], []
     for number, (first, last) in enumerate(windows):
@@ -825,9 +829,9 @@ def _proposed(models, features: Sequence[Tensor], windows: np.ndarray) -> tuple[
         found.append(where[inside] + (first, first, 0))
         clip.append(np.full(inside.sum(), number))
         probabilities.append(_agreed(each)[inside])
-    where, clip, p_cpn = (np.concatenate(column) for column in (found, clip, probabilities))
-    once = stitched(where[:, :2] - (0, 1), clip, windows)
-    return where[once], p_cpn[once]
+    proposed, clips, p_cpn = (np.concatenate(column) for column in (found, clip, probabilities))
+    once = stitched(proposed[:, :2] - (0, 1), clips, windows)
+    return proposed[once], p_cpn[once]
 
 
 def _agreed(each: Sequence[Tensor]) -> np.ndarray:
@@ -846,7 +850,9 @@ def _seen(where: np.ndarray, flow: FaceFlow) -> np.ndarray:
     return 2 * (known[stop] - known[first]) >= stop - first
 
 
-def _looked_at(models, features: Sequence[Tensor], where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _looked_at(
+    models: Sequence[MesNet], features: Sequence[Tensor], where: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return p_crn (P,) and r (P, 2) of places."""
     p_crn, ends = np.empty(len(where)), np.empty((len(where), 2))
     for first in range(0, len(where), _PROPOSALS_AT_ONCE):
@@ -874,8 +880,8 @@ class Fitted:
     """
 
     config: MesNetConfig
-    trainings: tuple[Trained, ...]
-    pretrainings: tuple[Trained, ...]
+    trainings: tuple[Trained[MesNet], ...]
+    pretrainings: tuple[Trained[PreTraining], ...]
     limits: Limits
     judged: dict[str, Proposals]
 
@@ -923,7 +929,7 @@ def split_videos(manifest: Manifest, seed: int, draws: int = 2000) -> tuple[tupl
     uids = np.array(manifest.uids)
     count = np.array([sum(s.kind == "ME" for s in manifest.truth(uid)) for uid in uids])
     n_train = min(len(uids), max(1, round(0.7 * len(uids))))
-    best, least = None, np.inf
+    best, least = np.arange(len(uids)), np.inf
     for _ in range(draws):
         order = rng.permutation(len(uids))
         learnt = count[order[:n_train]].sum() / max(1, count.sum())
@@ -944,8 +950,8 @@ def _splits(manifest: Manifest, config: MesNetConfig, seed: int) -> Iterator[tup
         return
     parts = subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed)
     for part in parts:
-        learnt = manifest.uids if len(parts) == 1 else [uid for uid in manifest.uids if uid not in part]
-        yield manifest.only(learnt), manifest.only(part)
+        others = manifest.only(uid for uid in manifest.uids if len(parts) == 1 or uid not in part)
+        yield others, manifest.only(part)
 
 
 def untrained(config: MesNetConfig, seed: int) -> MesNet:
@@ -960,7 +966,7 @@ def pretrained(
     config: MesNetConfig,
     seed: int,
     progress: bool | None = None,
-) -> Trained:
+) -> Trained[PreTraining]:
     """Train the backbone to tell ME clips from others; start again, from other random weights, if it goes badly.
 
     The first start with `good_accuracy` on the validation clips is taken, else the best.
@@ -1009,7 +1015,7 @@ def fit(
     folder : of checkpoints, for a training that may be interrupted.
     """
     trainings, pretrainings = [], []
-    judged: dict[str, list[Proposals]] = {}
+    judged: dict[str, Proposals] = {}
     for number, (learnt, apart) in enumerate(_splits(train_manifest, config, seed)):
         model = untrained(config, seed + number)
         own, others = reels(learnt, config), reels(apart, config)

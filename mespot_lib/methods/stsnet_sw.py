@@ -116,7 +116,7 @@ class StsNetConfig:
     shortest_s: float = 0.1
 
     @classmethod
-    def paper(cls, **changes) -> "StsNetConfig":
+    def paper(cls, **changes: Any) -> "StsNetConfig":
         """Return the printed sizes and epochs: 128 px, ResNet-18, 30 epochs of SGD; for a GPU.
 
         Windows are of neighbours at 30 frames per second, at 200 too. The loop of the second training is not printed.
@@ -136,7 +136,7 @@ class StsNetConfig:
         return replace(cls(CropRecipe(size=128), StillsRecipe(), pretrain, loop), **changes)
 
     @classmethod
-    def quick(cls, **changes) -> "StsNetConfig":
+    def quick(cls, **changes: Any) -> "StsNetConfig":
         """Return a small form for a CPU: 48 px, a quarter of the channels."""
         pretrain = TrainConfig(
             epochs=8, batch_size=64, learning_rate=3e-3, schedule="one_cycle", weight_decay=1e-2
@@ -195,6 +195,11 @@ class ResNet18(nn.Module):
     has one input channel, and the classifier, which is left out.
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(self, width: float = 1.0):
         super().__init__()
         channels = [max(1, round(64 * width * 2**level)) for level in range(4)]
@@ -209,7 +214,7 @@ class ResNet18(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack this form
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised pictures (N, 1, S, S) to feature maps (N, C, S / 32, S / 32), rounded up."""
@@ -523,8 +528,8 @@ class WindowSamples:
     def batch(self, index: np.ndarray, rng: np.random.Generator | None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return normalised pictures (B, K, S, S) and labels (B,)."""
         pairs = zip(self.owner[index], self.samples[index], strict=True)
-        images = np.stack([seen(self.crops[v], self.rest[v], rows, self.config.input) for v, rows in pairs])
-        images = torch.from_numpy(images)
+        stacks = [seen(self.crops[v], self.rest[v], rows, self.config.input) for v, rows in pairs]
+        images = torch.from_numpy(np.stack(stacks))
         if rng is not None:
             images = augmented(images, self.config, rng)
         return (images,), torch.from_numpy(self.labels[index])
@@ -705,6 +710,7 @@ def pretrained_trunk(config: StsNetConfig, seed: int, progress: bool | None = No
     StsNetError, mespot_lib.stills.StillsError
         If a file of weights or the licensed set is given and cannot be used.
     """
+    assert config.pretrain is not None  # else nobody asks
     described = {
         "stills": list_digest(config.affectnet) if config.affectnet else asdict(config.stills),
         "weights": file_digest(config.weights) if config.weights else "",
@@ -764,8 +770,9 @@ def expression_stills(config: StsNetConfig, progress: bool | None = None) -> Sti
     return drawn_stills(replace(config.stills, size=config.crops.size), progress)
 
 
-def pretrain(config: StsNetConfig, seed: int, progress: bool | None = None) -> Trained:
+def pretrain(config: StsNetConfig, seed: int, progress: bool | None = None) -> Trained[StillNet]:
     """Train the trunk on pictures of expressions; a tenth of the people judge it, and choose nothing."""
+    assert config.pretrain is not None  # else nobody asks
     stills = expression_stills(config, progress)
     with seeded(seed, 6):
         model = StillNet(untrained(config, seed).trunk)
@@ -795,7 +802,7 @@ class Fitted:
     """
 
     config: StsNetConfig
-    trainings: tuple[Trained, ...]
+    trainings: tuple[Trained[StsNet], ...]
     weights: dict[str, float]
     judged: dict[str, Curves]
 
@@ -854,7 +861,8 @@ def fit(
     """
     trunk = None if config.pretrain is None else pretrained_trunk(config, 0, progress)
     parts = subject_parts(train_manifest, min(config.parts, len(train_manifest.subjects)), seed)
-    trainings, judged = [], {}
+    trainings: list[Trained[StsNet]] = []
+    judged: dict[str, Curves] = {}
     for number, part in enumerate(parts):
         apart = train_manifest.only(part)
         others = train_manifest.only(uid for uid in train_manifest.uids if len(parts) == 1 or uid not in part)

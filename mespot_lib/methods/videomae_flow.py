@@ -125,7 +125,7 @@ class VideoMaeConfig:
     refine: Refinement | None = field(default_factory=Refinement)
 
     @classmethod
-    def paper(cls, **changes) -> "VideoMaeConfig":
+    def paper(cls, **changes: Any) -> "VideoMaeConfig":
         """Return the printed sizes: 16 frames of 160 px, patches of 16 px, nine tenths hidden; ViT-B; for a GPU.
 
         At 30 frames per second these are neighbours for ME and every fourth frame for MaE. The 100 epochs of
@@ -140,7 +140,7 @@ class VideoMaeConfig:
         return replace(cls(CropRecipe(size=160), pretrain, loop, shift_px=6), **changes)
 
     @classmethod
-    def quick(cls, **changes) -> "VideoMaeConfig":
+    def quick(cls, **changes: Any) -> "VideoMaeConfig":
         """Return a small form for a CPU: 8 frames of 48 px, 36 tokens, 2 layers."""
         pretrain = TrainConfig(
             epochs=3,
@@ -153,8 +153,15 @@ class VideoMaeConfig:
         loop = replace(
             pretrain, epochs=4, batch_size=32, batches_per_epoch=50, learning_rate=2e-3, clip_norm=1.0
         )
-        sizes = {"frames": 8, "patch": 16, "width": 48, "layers": 2, "heads": 3, "score_hz": 10.0}
-        decoder = {"decoder_width": 48, "decoder_layers": 1, "decoder_heads": 3, "mask": 0.75}
+        sizes: dict[str, Any] = {
+            "frames": 8,
+            "patch": 16,
+            "width": 48,
+            "layers": 2,
+            "heads": 3,
+            "score_hz": 10.0,
+        }
+        decoder: dict[str, Any] = {"decoder_width": 48, "decoder_layers": 1, "decoder_heads": 3, "mask": 0.75}
         return replace(cls(CropRecipe(), pretrain, loop, **sizes, **decoder), **changes)
 
     @property
@@ -259,7 +266,7 @@ def untrained(config: VideoMaeConfig, seed: int) -> Classifier:
         return Classifier(config).eval()
 
 
-def save_encoder(encoder: nn.Module, folder: str | Path) -> None:
+def save_encoder(encoder: Any, folder: str | Path) -> None:
     """Write an encoder to a folder, as `transformers` does: config.json and model.safetensors."""
     encoder.save_pretrained(folder)
 
@@ -517,7 +524,7 @@ def pretrain(
     *,
     folder: str | Path | None = None,
     progress: bool | None = None,
-) -> Trained:
+) -> Trained[Reconstruction]:
     """Train encoder and decoder to fill in hidden parts of the videos of a manifest, whose events are not looked at."""
     assert config.pretrain is not None, "without `pretrain` there is nothing to train"
     return train(
@@ -700,8 +707,8 @@ def fused(found: Sequence[Candidate], thresholds: Mapping[str, float]) -> list[I
 class Part(NamedTuple):
     """What learnt from all training subjects but those of one part: without labels, and for each kind with them."""
 
-    pretrained: Trained | None
-    trained: dict[str, Trained]
+    pretrained: Trained[Reconstruction] | None
+    trained: dict[str, Trained[Classifier]]
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -791,7 +798,8 @@ def fit(
     """
     library()
     dealt = subject_parts(train_manifest, min(config.parts, len(train_manifest.subjects)), seed)
-    parts, judged = [], {}
+    parts: list[Part] = []
+    judged: dict[str, Scores] = {}
     for number, part in enumerate(dealt):
         others = train_manifest.only(u for u in train_manifest.uids if len(dealt) == 1 or u not in part)
         where = None if folder is None else Path(folder) / f"part-{number}"
