@@ -1,15 +1,18 @@
 """One set of versions: pyproject's ranges, the two locks and the conda environment say the same."""
 
+import contextlib
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -20,7 +23,8 @@ WITH_MEDIAPIPE = {"mediapipe", "absl-py", "flatbuffers", "protobuf"}
 
 
 def pins(name: str) -> dict[str, Version]:
-    lines = (ROOT / name).read_text(encoding="utf-8").split()
+    """The versions of a lock, those included that one system alone installs (`name==version;marker`)."""
+    lines = [line.partition(";")[0] for line in (ROOT / name).read_text(encoding="utf-8").split()]
     return {canonicalize_name(pin): Version(version) for pin, version in (line.split("==") for line in lines)}
 
 
@@ -40,6 +44,38 @@ def test_the_lock_lies_inside_the_ranges(requirement):
 def test_the_conda_lock_is_the_lock_without_mediapipe():
     lock = pins("requirements.lock")
     assert pins("requirements-conda.lock") == {name: lock[name] for name in lock.keys() - WITH_MEDIAPIPE}
+
+
+SYSTEMS = {
+    "Linux": {"platform_system": "Linux", "sys_platform": "linux", "os_name": "posix"},
+    "Windows": {"platform_system": "Windows", "sys_platform": "win32", "os_name": "nt"},
+    "macOS": {"platform_system": "Darwin", "sys_platform": "darwin", "os_name": "posix"},
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_lock_holds_all_that_its_packages_need(system):
+    """It is installed without looking at needs, so nothing may be missing, on no system."""
+    texts = (ROOT / "requirements.lock").read_text(encoding="utf-8").split()
+    where = {"python_version": "3.11", "python_full_version": "3.11.0", "extra": "", **SYSTEMS[system]}
+    lock = {
+        canonicalize_name(one.name): str(one.specifier).removeprefix("==")
+        for one in map(Requirement, texts)
+        if one.marker is None or one.marker.evaluate(where)
+    }
+    wanting = []
+    for name in lock:
+        try:
+            needs = map(Requirement, metadata.requires(name) or [])
+        except metadata.PackageNotFoundError:
+            continue  # of another system
+        wanting += [
+            f"{name} needs {need}"
+            for need in needs
+            if (need.marker is None or need.marker.evaluate(where))
+            and lock.get(canonicalize_name(need.name), "0") not in need.specifier
+        ]
+    assert {line.split()[0] for line in wanting} <= {"mediapipe"}, wanting
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-oldest.lock"])
@@ -68,6 +104,11 @@ def test_the_environment_file_is_python_pip_and_the_lock():
     python, pip, packages = environment["dependencies"]
     assert re.fullmatch(r"python=3\.11", python)
     assert Version("3.11") in Requirement(f"python{PROJECT['requires-python']}").specifier
+    for name in pins("requirements-conda.lock"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            assert Version("3.11.14") in SpecifierSet(metadata.metadata(name).get("Requires-Python", "")), (
+                name
+            )
     assert pip == "pip"
     assert packages == {"pip": ["-r requirements-conda.lock", "-e ."]}
 
