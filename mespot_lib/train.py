@@ -31,6 +31,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils import deterministic
 
 from mespot_lib.interval import KINDS
 from mespot_lib.manifest import Manifest
@@ -365,19 +366,22 @@ def _optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
         return torch.optim.SGD(
             weights, config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
         )
-    # all weights at a time, which gives the same numbers sooner
-    return torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay, foreach=True)
+    # all weights of a step in one call
+    return torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 @contextlib.contextmanager
 def _deterministic() -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
+    switches: Any = deterministic  # whose types do not know this one
+    strict, filled = torch.are_deterministic_algorithms_enabled(), switches.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's sums are not repeatable
     torch.use_deterministic_algorithms(True, warn_only=True)
+    switches.fill_uninitialized_memory = False  # nothing is read that has not been written
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(strict)
+        switches.fill_uninitialized_memory = filled
 
 
 def _bar(epochs: int, done: int, title: str, progress: bool | None) -> "tqdm":

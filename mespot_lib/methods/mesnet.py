@@ -124,7 +124,7 @@ class MesNetConfig:
     def quick(cls, **changes: Any) -> "MesNetConfig":
         """Return the same at 32 x 32, with shorter clips and far fewer, larger steps; for a CPU."""
         first = TrainConfig(
-            epochs=12,
+            epochs=8,
             batch_size=16,
             batches_per_epoch=8,
             learning_rate=1e-3,
@@ -132,7 +132,7 @@ class MesNetConfig:
             clip_norm=1.0,
         )
         second = TrainConfig(
-            epochs=6,
+            epochs=4,
             batch_size=4,
             batches_per_epoch=42,
             learning_rate=1e-3,
