@@ -25,6 +25,7 @@ import cv2.data
 import numpy as np
 import pandas as pd
 
+from mespot_lib.frames import as_grey
 from mespot_lib.manifest import DatasetError, Video
 
 Backend = Literal["auto", "mediapipe", "cascade"]
@@ -320,7 +321,7 @@ def crop_face(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 def _cascade_faces(image: np.ndarray, smallest: float) -> list[Face]:
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    grey = as_grey(image)
     candidates = [(box, _eye_centres(grey, box)) for box in _face_boxes(grey, smallest)]
     # What has eyes is a face; only then does size count, because some patterns pass for a large face.
     candidates.sort(key=lambda candidate: (candidate[1] is not None, candidate[0][2]), reverse=True)

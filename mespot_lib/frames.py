@@ -128,7 +128,7 @@ def _file_frames(video: Video, wanted: range, grey: bool) -> _Read:
         for part in video_file.decode(video.path, wanted):
             if isinstance(part, video_file.Picture):
                 if not missing(part.t):
-                    yield part.t, _as_grey(part.image) if grey else part.image
+                    yield part.t, as_grey(part.image) if grey else part.image
                 continue
             positions = [t for t in part.positions if not missing(t)]
             if positions:
@@ -205,7 +205,8 @@ def _missing_positions(video: Video) -> Callable[[int], bool]:
     return lambda t: any(first <= t <= last for first, last in ranges)
 
 
-def _as_grey(image: np.ndarray) -> np.ndarray:
+def as_grey(image: np.ndarray) -> np.ndarray:
+    """Return an image (H, W), or (H, W, 3) blue, green, red, in grey (H, W)."""
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 

@@ -2,13 +2,16 @@
 
     spotted = leave_one_subject_out(manifest, lambda train: mesnet.fit(train, config, seed))
 
-A method's `fit` is given the training videos and nothing else.
+A method's `fit` is given the training videos and nothing else. A fit that does no more than try thresholds tries each
+pair on every video once (`trials`), and chooses for each fold by its training videos alone.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
-from mespot_lib.interval import Interval
+from mespot_lib import metrics
+from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video, loso_folds
 
 
@@ -23,6 +26,8 @@ class Fitted(Protocol):
 
 
 Fit = Callable[[Manifest], Fitted]
+Pair = dict[str, float]  # a threshold for each kind
+Scores = TypeVar("Scores")
 
 
 def leave_one_subject_out(
@@ -38,6 +43,27 @@ def leave_one_subject_out(
 def spot_across(train: Manifest, test: Manifest, fit: Fit) -> dict[str, list[Interval]]:
     """Fit on one dataset and spot another, as the papers do for the challenges' unseen sets; frame rates may differ."""
     return _spot(fit(train), test)
+
+
+def pairs(tried: Mapping[str, Sequence[float]]) -> list[Pair]:
+    """Return every pair of thresholds that is to be tried, of those of each kind; those of the last kind vary first."""
+    return [dict(zip(KINDS, pair, strict=True)) for pair in itertools.product(*(tried[k] for k in KINDS))]
+
+
+def trials(
+    manifest: Manifest,
+    scores: Mapping[str, Scores],
+    tried: Mapping[str, Sequence[float]],
+    spot: Callable[[Scores, Pair], list[Interval]],
+) -> list[metrics.Score]:
+    """Return what becomes of the scores of some videos with each of the `pairs` of thresholds.
+
+    Each score has the counts of every video, so that a choice on some of the videos needs no second trial.
+    """
+    truth = {uid: manifest.truth(uid) for uid in scores}
+    return [
+        metrics.score(truth, {uid: spot(one, pair) for uid, one in scores.items()}) for pair in pairs(tried)
+    ]
 
 
 def _spot(fitted: Fitted, manifest: Manifest) -> dict[str, list[Interval]]:

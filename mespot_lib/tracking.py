@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from mespot_lib import face
-from mespot_lib.frames import Frame
+from mespot_lib.frames import Frame, as_grey
 
 Choice = int | Literal["largest"]
 
@@ -157,7 +157,7 @@ def _followed(
     watch = _Watch()
     scene, begun = 0, False
     for t, image in frames:
-        grey = _grey(image)
+        grey = as_grey(image)
         change = watch.change(grey)
         residual, held = (np.nan, None) if track is None else _follow(track, t, grey)
         cut = watch.is_cut(change, held)
@@ -461,10 +461,6 @@ def _likeness(first: np.ndarray, second: np.ndarray) -> float:
     return float(together / np.sqrt(alone[0] * alone[1]))
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-
-
 # --- landmarks from elsewhere ---------------------------------------------------------------------------------------
 
 
@@ -472,7 +468,7 @@ def _given(frames: Iterable[Frame], table: np.ndarray) -> Iterator[Tracked]:
     last, scene, begun = None, 0, False
     watch = _Watch()
     for t, image in frames:
-        cut = watch.is_cut(watch.change(_grey(image)), None)
+        cut = watch.is_cut(watch.change(as_grey(image)), None)
         if cut:
             scene, begun, last = scene + begun, False, None
         landmarks = table[t] if t < len(table) and np.isfinite(table[t]).all() else None

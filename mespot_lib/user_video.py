@@ -118,7 +118,7 @@ class Analysis:
 
     intervals : in order of time; strengths : of each, as a multiple of the least that counts
     blinks : first and last frame of each, where the method looks for them; gaps : in order of time
-    scores : what the method knew before its thresholds, for its own `spot_scores` or `spot_proposals` with others
+    scores : what the method knew before its thresholds, for its own `spot_scores` with others
     media : facts about the file; settings : what was asked for and what it came to
     read_until : first position behind the last picture; less than `video.length` where a fault stopped the reading
     """
@@ -329,7 +329,7 @@ def _zhang2020() -> _Engine:
 
     def spot(motion: neighbour_motion.RegionMotion, fps: float) -> tuple[Any, list[Interval]]:
         scores = zhang2020.score_motion(motion, fps, config)
-        return scores, zhang2020.spot_proposals(scores, ZHANG_THRESHOLDS_U, config)
+        return scores, zhang2020.spot_scores(scores, ZHANG_THRESHOLDS_U, config)
 
     def curves(motion: neighbour_motion.RegionMotion) -> Curves:
         shifts = motion.shifts().astype(np.float32)

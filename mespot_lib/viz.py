@@ -22,6 +22,7 @@ from mespot_lib import metrics
 from mespot_lib.curves import Curves
 from mespot_lib.face import CROP_UNITS, EYES_BELOW_TOP_U, INNER_EYES_U, detect_face, transform_points
 from mespot_lib.features.regions import GROUPS, NAMES, REGIONS, region_boxes
+from mespot_lib.frames import as_grey
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Video
 from mespot_lib.methods import zhang2020
@@ -227,11 +228,6 @@ def draw_flow(
         width=0.006,
     )
     return ax
-
-
-def as_grey(image: np.ndarray) -> np.ndarray:
-    """Return the image (H, W) in grey, (H, W) or (H, W, 3) given."""
-    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
 
 
 # ---------------------------------------------------------------------------------------------------------------------

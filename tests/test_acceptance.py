@@ -116,7 +116,7 @@ def test_a_wrong_frame_rate_misnames_expressions(casme2):
     for uid in casme2.uids:
         motion = region_motion(casme2.video(uid), config.motion)
         right[uid], wrong[uid] = (
-            zhang2020.spot_proposals(zhang2020.score_motion(motion, fps, config), fitted.thresholds_u, config)
+            zhang2020.spot_scores(zhang2020.score_motion(motion, fps, config), fitted.thresholds_u, config)
             for fps in (30, 25)
         )
     assert metrics.score(truth, wrong).ME.f1 < metrics.score(truth, right).ME.f1

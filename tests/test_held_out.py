@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mespot_lib.held_out import leave_one_subject_out, spot_across
+from mespot_lib.held_out import leave_one_subject_out, pairs, spot_across, trials
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Manifest, event_table, video_table
 
@@ -63,3 +63,16 @@ def test_the_double_notices_a_leak():
     manifest = manifest_of("set", "ab")
     with pytest.raises(AssertionError, match="this very person"):
         leave_one_subject_out(manifest, lambda train: fit(manifest))
+
+
+def test_every_pair_of_thresholds_is_tried_on_every_video():
+    manifest, tried = manifest_of("set", "ab"), {"ME": (1.0, 2.0), "MaE": (3.0, 4.0, 5.0)}
+    every = pairs(tried)
+    assert [tuple(pair.values()) for pair in every] == [(1, 3), (1, 4), (1, 5), (2, 3), (2, 4), (2, 5)]
+    assert all(tuple(pair) == ("ME", "MaE") for pair in every)
+    heights = dict.fromkeys(manifest.uids, 4.5)
+    found = trials(
+        manifest, heights, tried, lambda height, pair: [Interval(0, 9, "MaE")] * (height >= pair["MaE"])
+    )
+    assert [score.overall.fp for score in found] == [4, 4, 0, 4, 4, 0]
+    assert set(found[0].videos) == set(manifest.uids)

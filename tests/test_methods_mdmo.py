@@ -350,11 +350,11 @@ def test_very_short_videos_are_scored(toy, monkeypatch, head):
 def test_limits_are_of_each_kind_and_rivals_are_measured_by_them():
     found = [Interval(0, 12, "ME", 6, 0.5), Interval(2, 40, "MaE", 20, 0.4), Interval(60, 70, "ME", 65, 0.2)]
     scores = Scores(FPS, np.arange(90), np.zeros((90, 8)), found)
-    spotted = mdmo.spot_proposals(scores, {"ME": 0.45, "MaE": 0.1}, small())
+    spotted = mdmo.spot_scores(scores, {"ME": 0.45, "MaE": 0.1}, small())
     assert [(s.onset, s.kind, s.score) for s in spotted] == [(2, "MaE", pytest.approx(4))]
-    spotted = mdmo.spot_proposals(scores, {"ME": 0.1, "MaE": 0.3}, small())
+    spotted = mdmo.spot_scores(scores, {"ME": 0.1, "MaE": 0.3}, small())
     assert [(s.onset, s.kind) for s in spotted] == [(0, "ME"), (60, "ME")]
-    assert mdmo.spot_proposals(scores._replace(proposals=[]), {"ME": 0.1, "MaE": 0.3}, small()) == []
+    assert mdmo.spot_scores(scores._replace(proposals=[]), {"ME": 0.1, "MaE": 0.3}, small()) == []
 
 
 def test_limits_separate_right_from_wrong():

@@ -9,7 +9,7 @@ from mespot_lib.features.motion import RegionMotion
 from mespot_lib.features.regions import REGIONS
 from mespot_lib.interval import Interval, iou
 from mespot_lib.methods import zhang2020
-from mespot_lib.methods.zhang2020 import ZhangConfig, bump, score_motion, spot_proposals
+from mespot_lib.methods.zhang2020 import ZhangConfig, bump, score_motion, spot_scores
 
 CONFIG = ZhangConfig()
 LOW = {"ME": 0.3, "MaE": 0.3}
@@ -39,7 +39,7 @@ def along(curve: np.ndarray, angle: float = 0.7) -> np.ndarray:
 
 
 def spotted_in(motion: RegionMotion, fps: float, config: ZhangConfig = CONFIG) -> list[Interval]:
-    return spot_proposals(score_motion(motion, fps, config), LOW, config)
+    return spot_scores(score_motion(motion, fps, config), LOW, config)
 
 
 def test_the_template_has_no_mean_and_its_margins_are_still():
@@ -147,7 +147,7 @@ def test_a_higher_threshold_never_spots_more():
     rng = np.random.default_rng(3)
     motion = motion_of(np.cumsum(rng.normal(0, 0.3, (900, 2)), axis=0), rows=range(len(REGIONS)))
     scores = score_motion(motion, 30, CONFIG)
-    counts = [len(spot_proposals(scores, {"ME": t, "MaE": t}, CONFIG)) for t in (0.3, 0.6, 1.2, 2.4)]
+    counts = [len(spot_scores(scores, {"ME": t, "MaE": t}, CONFIG)) for t in (0.3, 0.6, 1.2, 2.4)]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1]
 

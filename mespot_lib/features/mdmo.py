@@ -20,21 +20,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from mespot_lib import face
 from mespot_lib.features.cache import cached_of_face
 from mespot_lib.features.flow import Method, dense_flow
 from mespot_lib.features.motion import LONGEST_STEP_S, region_crop, sampling_step
-from mespot_lib.features.regions import NAMES, REGIONS
-from mespot_lib.frames import iter_frames
+from mespot_lib.features.regions import REGIONS
+from mespot_lib.frames import as_grey, iter_frames
 from mespot_lib.manifest import Video
 from mespot_lib.tracking import Tracked, fit_similarity, track_face
 
 # the eleven regions of Zhang et al. and the bridge of the nose, which no muscle moves
 POINTS: tuple[int, ...] = (*REGIONS, 28)
-POINT_NAMES: tuple[str, ...] = (*NAMES, "nose bridge 28")
 # where the bins of directions begin; each ends where the next begins, the last at the first. The regions' are wide up
 # and down (120 degrees), where muscles pull, and narrow to the sides; the nose's are alike.
 REGION_BINS: tuple[float, ...] = tuple(np.radians([30, 150, 210, 330]).tolist())
@@ -274,7 +272,7 @@ def _motions(tracked: Iterable[Tracked], fps: float, recipe: MdmoRecipe) -> Iter
         if one.landmarks is None:
             key = None
             continue
-        grey = one.image if one.image.ndim == 2 else cv2.cvtColor(one.image, cv2.COLOR_BGR2GRAY)
+        grey = as_grey(one.image)
         landmarks = one.landmarks.astype(np.float64)
         if key is None or one.scene != last[1] or one.t - last[0] > longest:
             key = _key(one.t, grey, landmarks, recipe)

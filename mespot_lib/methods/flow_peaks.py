@@ -15,14 +15,13 @@ in one direction and returns through another, looks different. Directed signals 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.ndimage import median_filter
 from scipy.signal import find_peaks
 
-from mespot_lib import metrics, spot
+from mespot_lib import held_out, metrics, spot
 from mespot_lib.features.reference_motion import (
     PUBLISHED_ROWS,
     REGION_NAMES,
@@ -255,32 +254,25 @@ def fit(train: Manifest, config: FlowPeaksConfig, seed: int = 0) -> Fitted:
 def leave_one_subject_out(manifest: Manifest, config: FlowPeaksConfig) -> dict[str, list[Interval]]:
     """Spot every video with thresholds chosen on the other subjects; each is scored, and tried, once."""
     scores = {uid: score_video(manifest.video(uid), config) for uid in manifest.uids}
-    trials = _trials(manifest, scores, config)
+    tried = _trials(manifest, scores, config)
     spotted: dict[str, list[Interval]] = {}
     for fold in loso_folds(manifest):
-        fitted = _chosen(trials, fold.train, config)
+        fitted = _chosen(tried, fold.train, config)
         spotted |= {uid: fitted.spot(scores[uid]) for uid in fold.test}
     return spotted
 
 
-def _pairs(config: FlowPeaksConfig) -> list[dict[str, float]]:
-    return [dict(zip(KINDS, pair, strict=True)) for pair in product(*(config.tried_u[k] for k in KINDS))]
-
-
 def _trials(manifest: Manifest, scores: Mapping[str, Scores], config: FlowPeaksConfig) -> list[metrics.Score]:
-    """Score every video with every pair of thresholds."""
-    truth = {uid: manifest.truth(uid) for uid in scores}
-    return [
-        metrics.score(truth, {uid: spot_scores(one, limits, config) for uid, one in scores.items()})
-        for limits in _pairs(config)
-    ]
+    return held_out.trials(manifest, scores, config.tried_u, lambda one, pair: spot_scores(one, pair, config))
 
 
-def _chosen(trials: Sequence[metrics.Score], uids: Sequence[str], config: FlowPeaksConfig) -> Fitted:
+def _chosen(tried: Sequence[metrics.Score], uids: Sequence[str], config: FlowPeaksConfig) -> Fitted:
     """Choose the pair by what it does on these videos; the others have no say."""
-    f1 = np.array([trial.of_videos(uids).overall.f1 for trial in trials])
+    f1 = np.array([trial.of_videos(uids).overall.f1 for trial in tried])
     good = [
-        pair for pair, own in zip(_pairs(config), f1, strict=True) if own >= f1.max() - config.indifference
+        pair
+        for pair, own in zip(held_out.pairs(config.tried_u), f1, strict=True)
+        if own >= f1.max() - config.indifference
     ]
     chosen = min(good, key=lambda pair: sum(abs(np.log(pair[k] / config.thresholds_u[k])) for k in KINDS))
     return Fitted(config, chosen, f1.reshape([len(config.tried_u[k]) for k in KINDS]))

@@ -552,7 +552,7 @@ def score_video(model: ProposalNet | None, video: Video, config: MdmoConfig) -> 
 # Limits
 
 
-def spot_proposals(scores: Scores, limits: Mapping[str, float], config: MdmoConfig) -> list[Interval]:
+def spot_scores(scores: Scores, limits: Mapping[str, float], config: MdmoConfig) -> list[Interval]:
     """Return the proposals that reach the limit of their kind, without those that a stronger one overlaps.
 
     The score of an interval is how many times it reaches its limit.
@@ -573,7 +573,7 @@ def choose_limits(
     f1 = np.zeros((len(tried), len(tried)))
     for (row, me), (column, mae) in product(enumerate(tried), enumerate(tried)):
         limits = dict(zip(KINDS, (me, mae), strict=True))
-        spotted = {uid: spot_proposals(scores, limits, config) for uid, scores in judged.items()}
+        spotted = {uid: spot_scores(scores, limits, config) for uid, scores in judged.items()}
         f1[row, column] = metrics.score(truth, spotted).overall.f1
     # with its neighbours, because a single good value among bad ones is luck
     row, column = np.unravel_index(uniform_filter(f1, 3, mode="nearest").argmax(), f1.shape)
@@ -610,7 +610,7 @@ class Fitted:
 
     def spot(self, scores: Scores) -> list[Interval]:
         """Return the spotted intervals."""
-        return spot_proposals(scores, self.limits, self.config)
+        return spot_scores(scores, self.limits, self.config)
 
 
 def fit(

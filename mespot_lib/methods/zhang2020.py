@@ -20,13 +20,12 @@ along one line; it falls where the direction turns, where the region does not co
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.signal import fftconvolve
 
-from mespot_lib import metrics, spot
+from mespot_lib import held_out, metrics, spot
 from mespot_lib.features.motion import MotionRecipe, RegionMotion, region_motion
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video, loso_folds
@@ -115,7 +114,7 @@ class Fitted:
 
     def spot(self, scores: Scores) -> list[Interval]:
         """Return the spotted intervals."""
-        return spot_proposals(scores, self.thresholds_u, self.config)
+        return spot_scores(scores, self.thresholds_u, self.config)
 
     def settings(self) -> dict[str, Any]:
         """Return all that `spot_stored` needs to spot as `spot` does."""
@@ -143,33 +142,28 @@ def leave_one_subject_out(
         {uid: score_video(manifest.video(uid), c) for uid in manifest.uids}
         for c in (config, fit_config or config)
     )
-    trials = _trials(manifest, fit_scores, fit_config or config)
+    tried = _trials(manifest, fit_scores, fit_config or config)
     spotted: dict[str, list[Interval]] = {}
     for fold in loso_folds(manifest):
-        fitted = _chosen(trials, fold.train, fit_config or config)
-        spotted |= {uid: spot_proposals(scores[uid], fitted.thresholds_u, config) for uid in fold.test}
+        fitted = _chosen(tried, fold.train, fit_config or config)
+        spotted |= {uid: spot_scores(scores[uid], fitted.thresholds_u, config) for uid in fold.test}
     return spotted
 
 
-def _pairs(config: ZhangConfig) -> list[dict[str, float]]:
-    return [dict(zip(KINDS, pair, strict=True)) for pair in product(*(config.thresholds_u[k] for k in KINDS))]
-
-
 def _trials(manifest: Manifest, scores: Mapping[str, Scores], config: ZhangConfig) -> list[metrics.Score]:
-    """Score every video with every pair of thresholds."""
-    truth = {uid: manifest.truth(uid) for uid in scores}
-    return [
-        metrics.score(truth, {uid: spot_proposals(one, limits, config) for uid, one in scores.items()})
-        for limits in _pairs(config)
-    ]
+    return held_out.trials(
+        manifest, scores, config.thresholds_u, lambda one, pair: spot_scores(one, pair, config)
+    )
 
 
-def _chosen(trials: Sequence[metrics.Score], uids: Sequence[str], config: ZhangConfig) -> Fitted:
+def _chosen(tried: Sequence[metrics.Score], uids: Sequence[str], config: ZhangConfig) -> Fitted:
     """Choose the pair by what it does on these videos; the others have no say."""
-    f1 = np.array([trial.of_videos(uids).overall.f1 for trial in trials])
+    f1 = np.array([trial.of_videos(uids).overall.f1 for trial in tried])
     best = np.flatnonzero(f1 == f1.max())
     return Fitted(
-        config, _pairs(config)[best[len(best) // 2]], f1.reshape([len(config.thresholds_u[k]) for k in KINDS])
+        config,
+        held_out.pairs(config.thresholds_u)[best[len(best) // 2]],
+        f1.reshape([len(config.thresholds_u[k]) for k in KINDS]),
     )
 
 
@@ -204,7 +198,7 @@ def score_motion(motion: RegionMotion, fps: float, config: ZhangConfig) -> Score
     return Scores(fps, motion.frames, shifts, votes, fused, proposals)
 
 
-def spot_proposals(scores: Scores, thresholds_u: Mapping[str, float], config: ZhangConfig) -> list[Interval]:
+def spot_scores(scores: Scores, thresholds_u: Mapping[str, float], config: ZhangConfig) -> list[Interval]:
     """Keep the proposals above the threshold of their kind of filter, drop overlapping ones, type by duration.
 
     Where a long and a short filter answer to one movement, the one further above its threshold wins.

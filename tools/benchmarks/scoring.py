@@ -125,7 +125,7 @@ def entries(place: Path, tiny: bool) -> Iterator[Case | Growth]:
         theirs=lambda: plain.megc(
             fold.truth,
             {
-                uid: zhang2020.spot_proposals(
+                uid: zhang2020.spot_scores(
                     zhang2020.score_motion(motion, 30.0, config), {"ME": 0.7, "MaE": 1.0}, config
                 )
                 for uid, motion in motions.items()
