@@ -371,7 +371,8 @@ def test_a_fold_just_scored_is_explored_in_its_notebook():
 def test_method_notebooks_end_with_the_explorer_switched_off(notebook):
     path = places.repository_root() / "notebooks" / f"{notebook}.ipynb"
     assert runs.notebook_parameters(path)["explore"] is False
-    last = json.loads(path.read_text(encoding="utf-8"))["cells"][-1]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    last = [cell for cell in cells if cell["cell_type"] == "code"][-1]
     assert re.search(r"explore_fold\(manifest, \w+, fitted.settings\(\), \*\*run\)", "".join(last["source"]))
     assert last["outputs"] == []
 

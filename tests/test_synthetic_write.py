@@ -197,22 +197,24 @@ def test_a_drawn_dataset_loads_from_a_disk_that_cannot_be_written_to(tiny, monke
 @pytest.mark.usefixtures("blank")
 def test_memory_does_not_grow_with_the_length(tmp_path):
     def peak(frames: int) -> int:
-        naming = {"video_id": f"v{frames}", "rel_path": f"v{frames}", "frame_prefix": "f", "frame_sep": ""}
+        name = f"v{frames}-{len(list(tmp_path.iterdir()))}"
+        naming = {"video_id": name, "rel_path": name, "frame_prefix": "f", "frame_sep": ""}
         naming |= {"pad_width": 5, "ext": ".jpg", "first_frame_no": 1}
-        (tmp_path / "landmarks").mkdir(exist_ok=True)
         config = replace(TINY, width=256, height=256)
         tracemalloc.start()
         timeline = [None] * frames
         images = write.render_frames(None, timeline, config, 0)
-        with write._landmark_file(tmp_path / "landmarks" / f"v{frames}.npz", 1, frames) as store:
+        with write._landmark_file(tmp_path / f"{name}.npz", 1, frames) as store:
             write.write_frames(tmp_path, naming, write._images(images, store), 92)
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
 
     peak(10)
+    # other threads of this process allocate too, now and then: what grows with the length is in every measurement
+    short, long = (min(peak(frames) for _ in range(3)) for frames in (20, 500))
     # 500 frames are 98 MB of pixels and 272 kB of landmarks
-    assert peak(500) < peak(20) + 100_000
+    assert long < short + 100_000
 
 
 def test_settings_are_told_by_the_name():

@@ -6,6 +6,8 @@ right of the image, y down, in face units (u). Painting happens at ``PAINT_SCALE
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -22,7 +24,7 @@ def canvas_axes(scale: float = PAINT_SCALE) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), y.astype(np.float32)
 
 
-def smooth_step(start: float, stop: float, value):
+def smooth_step(start: np.ndarray | float, stop: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
     """Cubic ramp from 0 at `start` to 1 at `stop` (`start` may be the larger one: the ramp then falls)."""
     t = np.minimum(
         np.maximum((value - start) * (1 / (stop - start)), 0), 1
@@ -30,12 +32,16 @@ def smooth_step(start: float, stop: float, value):
     return t * t * (3 - 2 * t)
 
 
-def blob(x, y, centre_x: float, centre_y: float, sigma_x: float, sigma_y: float):
+def blob(
+    x: np.ndarray, y: np.ndarray, centre_x: float, centre_y: float, sigma_x: float, sigma_y: float
+) -> np.ndarray:
     """Gaussian of height 1."""
     return np.exp(-0.5 * (((x - centre_x) / sigma_x) ** 2 + ((y - centre_y) / sigma_y) ** 2))
 
 
-def blob_pair(x, y, centre_x: float, centre_y: float, sigma_x: float, sigma_y: float):
+def blob_pair(
+    x: np.ndarray, y: np.ndarray, centre_x: float, centre_y: float, sigma_x: float, sigma_y: float
+) -> np.ndarray:
     """The same Gaussian on both halves of the face."""
     return blob(np.abs(x), y, centre_x, centre_y, sigma_x, sigma_y)
 
@@ -79,7 +85,12 @@ def fill_shape(outline_u: np.ndarray) -> np.ndarray:
     return mask.astype(np.float32) / 255
 
 
-def draw_strokes(layer: np.ndarray, strokes_u: np.ndarray, colours: np.ndarray, thickness_px) -> None:
+def draw_strokes(
+    layer: np.ndarray,
+    strokes_u: np.ndarray,
+    colours: np.ndarray,
+    thickness_px: int | Sequence[float] | np.ndarray,
+) -> None:
     """Draw polylines (N, points, 2) in u onto a uint8 `layer`, each with its colour and thickness, in order.
 
     On a layer that starts as zeros and whose last channel is drawn with 255 the result is premultiplied colour.
@@ -104,7 +115,9 @@ def over(front: np.ndarray, back: np.ndarray) -> np.ndarray:
     return front + back * (1 - front[..., 3:] / 255)
 
 
-def smooth_curve(corners_u, closed: bool = False, per_segment: int = 8) -> np.ndarray:
+def smooth_curve(
+    corners_u: np.ndarray | Sequence[tuple[float, float]], closed: bool = False, per_segment: int = 8
+) -> np.ndarray:
     """Return a Catmull-Rom curve through points (N, 2), as points (M, 2)."""
     corners = np.asarray(corners_u, float)
     if closed:

@@ -58,7 +58,13 @@ def event_counts(config: SyntheticConfig) -> list[list[dict[str, int]]]:
     return counts
 
 
-def _add_one(counts, kind, rng, config, subject_weights) -> None:
+def _add_one(
+    counts: list[list[dict[str, int]]],
+    kind: str,
+    rng: np.random.Generator,
+    config: SyntheticConfig,
+    subject_weights: np.ndarray,
+) -> None:
     """Give one more expression to a video that has room, chosen by the weight of its subject."""
     room = np.array([[_has_room(video, config) for video in subject] for subject in counts])
     crowd = np.array([[sum(video.values()) for video in subject] for subject in counts])

@@ -8,6 +8,7 @@ which the expression exceeds a tenth of its height, and drawn durations are dura
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,7 +123,9 @@ def _draw_counts(config: SyntheticConfig, rng: np.random.Generator) -> dict[str,
     return {kind: int(rng.poisson(rate * minutes * rng.gamma(2.0) / 2.0)) for kind, rate in rates.items()}
 
 
-def _draw_fitting_shapes(config, kinds, rng) -> list[tuple[float, float, float]]:
+def _draw_fitting_shapes(
+    config: SyntheticConfig, kinds: Sequence[str], rng: np.random.Generator
+) -> list[tuple[float, float, float]]:
     """Draw (rise, hold, fall) in seconds of each expression, again and again until all fit together."""
     available = config.seconds_per_video - 2 * config.margin_s - config.gap_s * max(0, len(kinds) - 1)
     for _ in range(500):
@@ -134,7 +137,7 @@ def _draw_fitting_shapes(config, kinds, rng) -> list[tuple[float, float, float]]
     )
 
 
-def _draw_shape(config, kind, rng) -> tuple[float, float, float]:
+def _draw_shape(config: SyntheticConfig, kind: str, rng: np.random.Generator) -> tuple[float, float, float]:
     """Rise, hold and fall in seconds whose visible part has the duration drawn."""
     if kind == "ME":
         mean, deviation, least, most = config.me_seconds
@@ -150,7 +153,7 @@ def _draw_shape(config, kind, rng) -> tuple[float, float, float]:
     return rise / (1 - _HIDDEN), hold, fall / (1 - _HIDDEN)
 
 
-def _place(config, durations_s: list[float], rng) -> list[float]:
+def _place(config: SyntheticConfig, durations_s: list[float], rng: np.random.Generator) -> list[float]:
     """Start times that keep order, gaps and margins; the slack between them is shared out uniformly."""
     if not durations_s:
         return []
@@ -160,7 +163,13 @@ def _place(config, durations_s: list[float], rng) -> list[float]:
     return (config.margin_s + slack + taken).tolist()
 
 
-def _draw_event(config, kind, start_s, shape, rng) -> PlannedEvent:
+def _draw_event(
+    config: SyntheticConfig,
+    kind: str,
+    start_s: float,
+    shape: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> PlannedEvent:
     rise, hold, fall = shape
     course = (start_s, start_s + rise, start_s + rise + hold, start_s + rise + hold + fall)
     weights = ME_WEIGHTS if kind == "ME" else MAE_WEIGHTS
@@ -185,7 +194,9 @@ def _draw_event(config, kind, start_s, shape, rng) -> PlannedEvent:
     )
 
 
-def _draw_peaks(config, kind, aus, sides, rng) -> list[tuple[str, int, float]]:
+def _draw_peaks(
+    config: SyntheticConfig, kind: str, aus: Sequence[str], sides: Sequence[int], rng: np.random.Generator
+) -> list[tuple[str, int, float]]:
     """Amplitude in u of every action unit and side; the two sides are never quite equal."""
     median, log_deviation, least, most = config.me_amplitude_u if kind == "ME" else config.mae_amplitude_u
     strength = float(np.clip(median * np.exp(rng.normal(0, log_deviation)), least, most))

@@ -76,7 +76,17 @@ def draw_eye(
     _draw_lashes(planes, y, upper, lower, within, fullness, closed, pixel_u)
 
 
-def _shade_lids(planes, y, upper, lower, rest, within, fullness, closed, pixel_u) -> None:
+def _shade_lids(
+    planes: np.ndarray,
+    y: np.ndarray,
+    upper: np.ndarray,
+    lower: np.ndarray,
+    rest: np.ndarray,
+    within: np.ndarray,
+    fullness: np.ndarray,
+    closed: float,
+    pixel_u: float,
+) -> None:
     """Crease above the upper lid, the lid's plate, the shadow under the lower lid."""
     crease_y = 0.72 * rest + 0.28 * upper - 4.2 * fullness - 1.2
     width = 1.2 + 0.3 * pixel_u
@@ -88,7 +98,18 @@ def _shade_lids(planes, y, upper, lower, rest, within, fullness, closed, pixel_u
     planes *= (1 - 0.13 * under) * (1 + 0.10 * (1 - closed) * wet_rim)
 
 
-def _globe(x, y, ball, shape, look, side, gaze, along, upper, pixel_u) -> np.ndarray:
+def _globe(
+    x: np.ndarray,
+    y: np.ndarray,
+    ball: np.ndarray,
+    shape: FaceShape,
+    look: Look,
+    side: int,
+    gaze: np.ndarray,
+    along: np.ndarray,
+    upper: np.ndarray,
+    pixel_u: float,
+) -> np.ndarray:
     """Colours (planes, h, w) of what lies behind the lids."""
     centre_x = 0.5 * (shape.eye_inner_x + shape.eye_outer_x) - 0.8 + side * gaze[0]
     centre_y = 0.5 * shape.eye_tilt - 0.13 * shape.eye_height + gaze[1]
@@ -116,12 +137,21 @@ def _globe(x, y, ball, shape, look, side, gaze, along, upper, pixel_u) -> np.nda
 def _flesh(planes: int) -> np.ndarray:
     """Colour of the inner corner, (planes, 1, 1)."""
     pink = np.array([112, 118, 176], np.float32)
-    return (pink if planes == 3 else pink @ np.float32([0.114, 0.587, 0.299]) * np.ones(1, np.float32))[
-        :, None, None
-    ]
+    return (
+        pink if planes == 3 else pink @ np.array([0.114, 0.587, 0.299], np.float32) * np.ones(1, np.float32)
+    )[:, None, None]
 
 
-def _draw_lashes(planes, y, upper, lower, within, fullness, closed, pixel_u) -> None:
+def _draw_lashes(
+    planes: np.ndarray,
+    y: np.ndarray,
+    upper: np.ndarray,
+    lower: np.ndarray,
+    within: np.ndarray,
+    fullness: np.ndarray,
+    closed: float,
+    pixel_u: float,
+) -> None:
     thickness = 1.0 + 0.25 * pixel_u
     upper_lashes = (
         np.exp(-0.5 * ((y - upper + 0.7) / thickness) ** 2) * np.minimum(1.3 * fullness, 1) * within

@@ -66,7 +66,7 @@ def draw_shape(rng: np.random.Generator, masculinity: float) -> FaceShape:
     )
 
 
-def half_width(shape: FaceShape, y):
+def half_width(shape: FaceShape, y: np.ndarray | float) -> np.ndarray:
     """Half width of the head (without ears) at height y; 0 above the crown and below the chin."""
     widest_y = 12.0
     below = np.clip((y - widest_y) / (shape.chin_y - widest_y), 0, 1)
@@ -85,14 +85,16 @@ def head_outline(shape: FaceShape, points: int = 120) -> np.ndarray:
     return np.concatenate([right, right[::-1] * (-1, 1)])
 
 
-def brow_centre(shape: FaceShape, along):
+def brow_centre(shape: FaceShape, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre line of the right brow, (x, y), for `along` from 0 (inner end) to 1 (outer end)."""
     x = 21 + 82 * along
     y = shape.brow_y + 6 - shape.brow_arch * np.sin(np.pi * (along * 0.86 + 0.02)) - 2.5 * along
     return x, y
 
 
-def lid_margins(shape: FaceShape, along, opening, raised):
+def lid_margins(
+    shape: FaceShape, along: np.ndarray, opening: np.ndarray | float, raised: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
     """Heights y of the upper and the lower lid margin of an eye.
 
     Parameters
@@ -109,7 +111,7 @@ def lid_margins(shape: FaceShape, along, opening, raised):
     return np.minimum(upper, lower), lower
 
 
-def _arch(along, inner_power: float, outer_power: float):
+def _arch(along: np.ndarray, inner_power: float, outer_power: float) -> np.ndarray:
     """Arch over 0..1 with height 1, steep or flat at each end."""
     peak = inner_power / (inner_power + outer_power)
     height = peak**inner_power * (1 - peak) ** outer_power
@@ -117,7 +119,7 @@ def _arch(along, inner_power: float, outer_power: float):
     return along**inner_power * (1 - along) ** outer_power / height
 
 
-def lip_edges(shape: FaceShape, x):
+def lip_edges(shape: FaceShape, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Upper edge, parting line and lower edge of the lips at x; meaningful for |x| <= mouth_half_width."""
     t = np.clip(np.abs(x) / shape.mouth_half_width, 0, 1)
     bow = 1.08 * (1 - t**1.7) ** 0.9 - 0.24 * np.exp(-0.5 * (x / 6.0) ** 2)
@@ -127,7 +129,7 @@ def lip_edges(shape: FaceShape, x):
     return upper, parting, lower
 
 
-def nasolabial_distance(shape: FaceShape, x, y):
+def nasolabial_distance(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Horizontal distance (u, positive) to the fold from the nose wing to beside the mouth corner."""
     return np.abs(np.abs(x) - (shape.nose_half_width + 3 + 0.46 * (y - shape.nose_base_y)))
 
@@ -179,7 +181,9 @@ _LID_ALONG = np.array([0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3])
 _IS_LOWER = np.array([False, False, False, False, True, True])
 
 
-def place_lids(landmarks: np.ndarray, shape: FaceShape, opening, raised) -> np.ndarray:
+def place_lids(
+    landmarks: np.ndarray, shape: FaceShape, opening: np.ndarray, raised: np.ndarray
+) -> np.ndarray:
     """Return landmarks (68, 2) with the twelve eye points where the lids are, given their state (2,) each."""
     placed = landmarks.copy()
     for eye, side in enumerate(SIDES):

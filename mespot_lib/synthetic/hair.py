@@ -99,7 +99,7 @@ def paint_brows(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nd
     return (0.55 * hairs + 0.45 * haze) * look.brow_strength
 
 
-def _brow_hairs(shape: FaceShape, count: int, rng) -> np.ndarray:
+def _brow_hairs(shape: FaceShape, count: int, rng: np.random.Generator) -> np.ndarray:
     """Hairs (count, points, 2) of the right brow: upright at its inner end, lying down toward the outer one."""
     along = rng.uniform(0, 1, count) ** 0.95
     centre_x, centre_y = brow_centre(shape, along)
@@ -133,7 +133,7 @@ def paint_beard(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nd
     return over(layer.astype(np.float32) * (0.35 if stubble else 0.75), under)
 
 
-def _beard_hairs(density: np.ndarray, count: int, length: float, rng) -> np.ndarray:
+def _beard_hairs(density: np.ndarray, count: int, length: float, rng: np.random.Generator) -> np.ndarray:
     """Hairs (count, points, 2) that hang down and a little toward the middle."""
     roots = _draw_roots(density, count, rng)
     angle = (np.pi / 2 - 0.010 * roots[:, 0] + rng.normal(0, 0.3, count))[:, None]
@@ -150,7 +150,7 @@ def _tinted(colour: np.ndarray, brightness: np.ndarray) -> np.ndarray:
 # --- the hair's outline ------------------------------------------------------------------------------------
 
 
-def _opening_half_width(shape: FaceShape, look: Look, style: HairStyle, y):
+def _opening_half_width(shape: FaceShape, look: Look, style: HairStyle, y: np.ndarray) -> np.ndarray:
     """Half width of the part of the face that is free of hair, at heights y."""
     top = look.hairline_y + style.fringe
     temple_y = -52.0
@@ -166,7 +166,7 @@ def _opening_half_width(shape: FaceShape, look: Look, style: HairStyle, y):
     return np.where(y < temple_y, forehead, np.interp(y, heights, np.array(edge) * shape.cheek_half_width))
 
 
-def _outer_half_width(shape: FaceShape, style: HairStyle, y):
+def _outer_half_width(shape: FaceShape, style: HairStyle, y: np.ndarray) -> np.ndarray:
     """Half width of the hair's outline at heights y."""
     crown = shape.crown_y - style.above
     stretched = shape.crown_y + (y - crown) * (20 - shape.crown_y) / (20 - crown)
@@ -186,7 +186,7 @@ def _trimmed(shape: FaceShape, style: HairStyle) -> np.ndarray:
     return smooth_step(0.04, 0.30, soften(outer, 4.0))[..., None]
 
 
-def _hair_mask(shape, look, style, rng) -> np.ndarray:
+def _hair_mask(shape: FaceShape, look: Look, style: HairStyle, rng: np.random.Generator) -> np.ndarray:
     """Soft, ragged mask (H, W) of the hair."""
     x, y = canvas_axes()
     levels = np.linspace(shape.crown_y - style.above, min(style.reach_y + 1, BOTTOM), 160)
@@ -199,12 +199,12 @@ def _hair_mask(shape, look, style, rng) -> np.ndarray:
     return (inside * (1 - free)).astype(np.float32)
 
 
-def _mirrored_polygon(half_widths, levels) -> np.ndarray:
+def _mirrored_polygon(half_widths: np.ndarray, levels: np.ndarray) -> np.ndarray:
     right = np.stack([half_widths, levels], 1)
     return np.concatenate([right, right[::-1] * (-1, 1)])
 
 
-def _density_on_top(look: Look):
+def _density_on_top(look: Look) -> np.ndarray | float:
     """What age leaves of the hair on top: all of it, bare temples, or a rim above the ears."""
     x, y = canvas_axes()
     if look.hair_style == "bald":
@@ -219,7 +219,7 @@ def _density_on_top(look: Look):
 # --- strands -----------------------------------------------------------------------------------------------
 
 
-def _draw_roots(weight: np.ndarray, count: int, rng) -> np.ndarray:
+def _draw_roots(weight: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw `count` places (count, 2) in u with probability proportional to `weight` (H, W)."""
     x, y = canvas_axes()
     cumulative = np.cumsum(weight.ravel(), dtype=np.float64)
@@ -228,7 +228,9 @@ def _draw_roots(weight: np.ndarray, count: int, rng) -> np.ndarray:
     return np.stack([x[0, columns], y[rows, 0]], 1).astype(float) + rng.uniform(-0.25, 0.25, (count, 2))
 
 
-def _grow(roots, style: HairStyle, shape, look, rng) -> np.ndarray:
+def _grow(
+    roots: np.ndarray, style: HairStyle, shape: FaceShape, look: Look, rng: np.random.Generator
+) -> np.ndarray:
     """Strands (N, points, 2) from their roots along the style's direction field."""
     count = len(roots)
     length = style.strand * rng.uniform(0.45, 1.0, count)
@@ -251,7 +253,7 @@ def _grow(roots, style: HairStyle, shape, look, rng) -> np.ndarray:
     return _drape(strands, style, shape, look, rng)
 
 
-def _direction(points, flow: str) -> np.ndarray:
+def _direction(points: np.ndarray, flow: str) -> np.ndarray:
     """Angle (rad, 0 to the right, pi/2 down) in which hair lies at the places."""
     x, y = points[:, 0], points[:, 1]
     if flow == "back":
@@ -270,7 +272,9 @@ def _direction(points, flow: str) -> np.ndarray:
     return np.arctan2(0.12 + (away / 62) ** 1.6, np.tanh((x - part_x) / 3))
 
 
-def _drape(strands, style: HairStyle, shape, look, rng) -> np.ndarray:
+def _drape(
+    strands: np.ndarray, style: HairStyle, shape: FaceShape, look: Look, rng: np.random.Generator
+) -> np.ndarray:
     """Keep long strands beside the face instead of across it."""
     if style.flow not in ("part right", "part middle", "fringe"):
         return strands
@@ -289,7 +293,7 @@ def _drape(strands, style: HairStyle, shape, look, rng) -> np.ndarray:
     return strands
 
 
-def _cut(strands, lowest) -> np.ndarray:
+def _cut(strands: np.ndarray, lowest: np.ndarray) -> np.ndarray:
     """Shorten strands that reach below their lowest y (N,): the rest of their points stays at the cut."""
     beyond = strands[..., 1] > lowest[:, None]
     first_beyond = np.where(beyond.any(1), beyond.argmax(1), strands.shape[1])
@@ -305,7 +309,7 @@ def _cut(strands, lowest) -> np.ndarray:
     return cut
 
 
-def _shine(roots, shape, look: Look) -> np.ndarray:
+def _shine(roots: np.ndarray, shape: FaceShape, look: Look) -> np.ndarray:
     """Relative brightness of strands by the light on their roots."""
     x, y = roots[:, 0], roots[:, 1]
     band = 0.6 * np.exp(-0.5 * (((x - 90 * look.light[0]) / 70) ** 2 + ((y + 158) / 22) ** 2))
@@ -316,7 +320,7 @@ def _shine(roots, shape, look: Look) -> np.ndarray:
 # --- beards ------------------------------------------------------------------------------------------------
 
 
-def _beard_density(shape: FaceShape, beard: str, x, y):
+def _beard_density(shape: FaceShape, beard: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     upper, _, lower = lip_edges(shape, x)
     wide = shape.mouth_half_width
     off_lips = np.maximum(smooth_step(1, 5, upper - y), smooth_step(1, 5, y - lower))
@@ -342,12 +346,12 @@ def _beard_density(shape: FaceShape, beard: str, x, y):
     return np.maximum(moustache, jaw) * off_lips * _inside_head(shape, x, y, 5 if beard == "full" else -3)
 
 
-def _bare_spots(shape: FaceShape, x, y):
+def _bare_spots(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The two bare spots below the corners of the lower lip."""
     return blob(np.abs(x), y, 22, shape.mouth_y + shape.lower_lip + 6, 9, 6)
 
 
-def _inside_head(shape: FaceShape, x, y, beyond: float):
+def _inside_head(shape: FaceShape, x: np.ndarray, y: np.ndarray, beyond: float) -> np.ndarray:
     """1 inside the head's outline widened by `beyond` u, 0 outside."""
     outline = half_width(shape, y - np.maximum(beyond, 0)) + beyond
     return smooth_step(2, -3, np.abs(x) - outline) * (y < shape.chin_y + max(beyond, 0))

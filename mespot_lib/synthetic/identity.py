@@ -73,7 +73,9 @@ def _spawn(seed: int, number: int) -> list[np.random.Generator]:
     return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(number)]
 
 
-def _paint_face(shape, look, skin_rng, hair_rng) -> tuple[np.ndarray, np.ndarray]:
+def _paint_face(
+    shape: FaceShape, look: Look, skin_rng: np.random.Generator, hair_rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Skin, beard, brows and hair on top of each other; and the hair alone."""
     skin = paint_skin(shape, look, skin_rng)
     beard = paint_beard(shape, look, hair_rng)

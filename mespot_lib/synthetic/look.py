@@ -88,7 +88,7 @@ def draw_look(rng: np.random.Generator) -> Look:
     )
 
 
-def _draw_hair_colour(rng, tone: float, age: float) -> str:
+def _draw_hair_colour(rng: np.random.Generator, tone: float, age: float) -> str:
     if age > 0.8 and rng.random() < 0.7:
         return "grey"
     names = ["black", "dark brown", "brown", "auburn", "blond"]
@@ -97,7 +97,7 @@ def _draw_hair_colour(rng, tone: float, age: float) -> str:
     return str(rng.choice(names, p=weights / weights.sum()))
 
 
-def _draw_iris(rng, tone: float) -> str:
+def _draw_iris(rng: np.random.Generator, tone: float) -> str:
     names = list(_IRIS_COLOURS)
     return str(rng.choice(names[:3] if tone < 0.6 else names))
 

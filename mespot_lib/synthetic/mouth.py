@@ -9,10 +9,12 @@ from mespot_lib.synthetic.geometry import FaceShape
 
 _DARK = np.array([26, 24, 52], np.float32)
 _TEETH = np.array([164, 182, 194], np.float32)
-_GREY_WEIGHTS = np.float32([0.114, 0.587, 0.299])
+_GREY_WEIGHTS = np.array([0.114, 0.587, 0.299], np.float32)
 
 
-def draw_mouth(planes: np.ndarray, x, y, shape: FaceShape, opening: float, pixel_u: float) -> None:
+def draw_mouth(
+    planes: np.ndarray, x: np.ndarray, y: np.ndarray, shape: FaceShape, opening: float, pixel_u: float
+) -> None:
     """Draw what shows between the lips into the mouth's box of the image, in place.
 
     Parameters

@@ -8,6 +8,7 @@ norm below 1; `AMPLITUDE_LIMIT_U` keeps it below 0.9.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -138,7 +139,15 @@ def make_muscles(shape: FaceShape, rng: np.random.Generator) -> Muscles:
     return Muscles(np.ascontiguousarray([row.ravel() for row in rows], np.float32), tuple(furrows))
 
 
-def _displacement(action_unit, side, shape, offset, width, x, y) -> np.ndarray:
+def _displacement(
+    action_unit: str,
+    side: int,
+    shape: FaceShape,
+    offset: np.ndarray,
+    width: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+) -> np.ndarray:
     """Field (rows, columns, 2) of one action unit on one side, largest displacement 1 u."""
     field = np.zeros((y.size, x.size, 2), np.float32)
     for push in BLOBS[action_unit]:
@@ -171,13 +180,13 @@ def _adapted_centre(push: Blob, shape: FaceShape) -> tuple[float, float]:
     return push.x, push.y
 
 
-def _edge_fade(x, y) -> np.ndarray:
+def _edge_fade(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """1 inside, 0 at the edges of the grid, so that nothing beyond them jumps."""
     sides = smooth_step(FIELD_RIGHT, FIELD_RIGHT - 30, np.abs(x))
     return sides * smooth_step(FIELD_TOP, FIELD_TOP + 24, y) * smooth_step(FIELD_BOTTOM, FIELD_BOTTOM - 24, y)
 
 
-def _jaw_drop(shape: FaceShape, x, y) -> np.ndarray:
+def _jaw_drop(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Field (rows, columns, 2) of the opening mouth per u of opening: the jaw falls, the upper lip rises a bit."""
     field = np.zeros((y.size, x.size, 2), np.float32)
     below = smooth_step(shape.mouth_y - 6, shape.mouth_y + 10, y) * np.clip(1 - (np.abs(x) / 125) ** 2, 0, 1)
@@ -198,13 +207,15 @@ def _cut_out(darkening: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
     return place, np.ascontiguousarray(darkening[place], np.float32)
 
 
-def _line(distance, sigma: float = 2.8):
+def _line(distance: np.ndarray, sigma: float = 2.8) -> np.ndarray:
     """A furrow seen from above: dark valley with a faint bright rim."""
     valley = np.exp(-0.5 * (distance / sigma) ** 2)
     return valley - 0.25 * np.exp(-0.5 * (distance / (2.2 * sigma)) ** 2)
 
 
-def _furrows(action_unit: str, side: int, shape: FaceShape, x, y):
+def _furrows(
+    action_unit: str, side: int, shape: FaceShape, x: np.ndarray, y: np.ndarray
+) -> np.ndarray | None:
     """Relative depth (rows, columns) of the furrows of one action unit on one side, or None if it has none."""
     near = x * side  # distance from the midline toward this side
     if action_unit in ("1", "2"):
@@ -237,7 +248,7 @@ def _furrows(action_unit: str, side: int, shape: FaceShape, x, y):
     return None
 
 
-def sample_on_grid(function) -> np.ndarray:
+def sample_on_grid(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
     """Return `function(x, y)` on the nodes of the displacement grid (rows, columns), float32."""
     x, y = _axes(FIELD_STEP)
     return np.ascontiguousarray(np.broadcast_to(function(x, y), FIELD_SHAPE), np.float32)

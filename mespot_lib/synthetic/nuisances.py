@@ -41,7 +41,8 @@ def blinks(config: SyntheticConfig, seed: int) -> tuple[np.ndarray, np.ndarray, 
     """Closure (T,) in [0, 1], strength (T,) in u of the muscles that help, and the spans of the blinks."""
     rng = stream(seed, "blinks")
     time_s = frame_times(config)
-    closure, helpers, spans = np.zeros_like(time_s), np.zeros_like(time_s), []
+    closure, helpers = np.zeros_like(time_s), np.zeros_like(time_s)
+    spans: list[Span] = []
     if config.blinks_per_min <= 0:
         return closure, helpers, spans
     pause_s = 60 / config.blinks_per_min
@@ -138,7 +139,9 @@ def head(config: SyntheticConfig, seed: int) -> Head:
     return Head(x, y, roll, size, yaw, pitch, spans)
 
 
-def _nod(rng, config: SyntheticConfig, time_s) -> tuple[Span, np.ndarray, float]:
+def _nod(
+    rng: np.random.Generator, config: SyntheticConfig, time_s: np.ndarray
+) -> tuple[Span, np.ndarray, float]:
     """When the head nods or takes a new posture, how far it has gone (T,) in u, and in which direction (rad)."""
     start, duration = rng.uniform(0.3, config.seconds_per_video - 1.5), rng.uniform(0.3, 1.0)
     reach, direction = np.exp(rng.uniform(*np.log(config.nod_u))), rng.uniform(0, 2 * np.pi)
@@ -158,7 +161,9 @@ def light(config: SyntheticConfig, seed: int) -> np.ndarray:
     return 1 + config.flicker * (0.7 * beat + _wander(rng, config, 2.0, 1, smooth_s=0.1)[:, 0])
 
 
-def _wander(rng, config: SyntheticConfig, memory_s: float, columns: int, smooth_s: float = 0.0) -> np.ndarray:
+def _wander(
+    rng: np.random.Generator, config: SyntheticConfig, memory_s: float, columns: int, smooth_s: float = 0.0
+) -> np.ndarray:
     """Stationary Ornstein-Uhlenbeck paths (T, columns) of unit variance, optionally smoothed."""
     decay = np.exp(-1 / (config.fps * memory_s))
     steps = rng.normal(0, 1, (config.frames_per_video, columns))

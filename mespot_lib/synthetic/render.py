@@ -8,7 +8,7 @@ the backdrop, the light, and the sensor's noise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -32,7 +32,9 @@ _MEAN_DEPTH_U = 50.0  # the head turns about a point this deep
 _PLATE_MARGIN_PX = 128
 _NOISE_FLOOR, _NOISE_PER_LEVEL = 0.4, 0.006  # variance relative to that of mid grey, by grey level
 _GLASSES_REACH_U = (160.0, 50.0, 60.0)  # to both sides, above and below the inner eye corners
-_GREY_WEIGHTS = np.float32([0.114, 0.587, 0.299])
+_GREY_WEIGHTS = np.array([0.114, 0.587, 0.299], np.float32)
+
+Maps = tuple[np.ndarray, np.ndarray]  # x and y of pixels
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def draw_planes(stage: Stage, state: FrameState) -> np.ndarray:
     identity = stage.identity
     inverse = _inverse_similarity(stage, state)
     turned, source, face = _coarse_maps(stage, state, inverse)
-    furrows = look_up(identity.muscles.shade(state.muscles), *source, FURROW_STEP)
+    furrows = look_up(identity.muscles.shade(state.muscles), source[0], source[1], FURROW_STEP)
     light = _to_full(furrows, stage)
 
     map_x, map_y = _full_map(stage, inverse, source, face)
@@ -195,7 +197,7 @@ def _affine(matrix: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> tuple[
     )
 
 
-def _coarse_maps(stage: Stage, state: FrameState, inverse: np.ndarray):
+def _coarse_maps(stage: Stage, state: FrameState, inverse: np.ndarray) -> tuple[Maps, Maps, Maps]:
     """On every second pixel: place without the turn of the head, and on the face at rest; plus the plain place."""
     identity = stage.identity
     columns = np.arange(stage.width // _COARSE_PX, dtype=np.float32) * _COARSE_PX + (_COARSE_PX - 1) / 2
@@ -208,15 +210,15 @@ def _coarse_maps(stage: Stage, state: FrameState, inverse: np.ndarray):
     return turned, source, plain
 
 
-def _full_map(stage: Stage, inverse, target, plain) -> tuple[np.ndarray, np.ndarray]:
+def _full_map(stage: Stage, inverse: np.ndarray, target: Maps, plain: Maps) -> tuple[np.ndarray, np.ndarray]:
     """Positions on the painting's pixels (H, W) for every camera pixel.
 
     Only the departure from the similarity is interpolated between coarse nodes; it is smooth.
     """
     height, width = stage.painting.shape[:2]
     scales = (width / (RIGHT - LEFT), height / (BOTTOM - TOP))
-    to_painting = inverse * np.float32(scales)[:, None]
-    to_painting[:, 2] += np.float32([-LEFT * scales[0] - 0.5, -TOP * scales[1] - 0.5])
+    to_painting = inverse * np.array(scales, np.float32)[:, None]
+    to_painting[:, 2] += np.array([-LEFT * scales[0] - 0.5, -TOP * scales[1] - 0.5], np.float32)
     full = _affine(
         to_painting, np.arange(stage.width, dtype=np.float32), np.arange(stage.height, dtype=np.float32)
     )
@@ -250,13 +252,15 @@ def _for_camera(layer: np.ndarray, config: SyntheticConfig) -> np.ndarray:
     return np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
 
 
-def _sample(painting: np.ndarray, map_x, map_y) -> list[np.ndarray]:
+def _sample(painting: np.ndarray, map_x: np.ndarray, map_y: np.ndarray) -> list[np.ndarray]:
     """Interpolate the painting; a list of float32 planes (H, W), the last is alpha."""
     sampled = cv2.remap(painting, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return [plane.astype(np.float32) for plane in cv2.split(sampled)]
 
 
-def _blend(layers, alpha, light, backdrop) -> np.ndarray:
+def _blend(
+    layers: Sequence[np.ndarray], alpha: np.ndarray, light: np.ndarray, backdrop: np.ndarray
+) -> np.ndarray:
     """Premultiplied layers in their light over the backdrop (planes, H, W)."""
     behind = alpha * np.float32(-1 / 255)
     behind += 1
@@ -267,11 +271,12 @@ def _blend(layers, alpha, light, backdrop) -> np.ndarray:
     return image
 
 
-def _put_on(image, stage: Stage, state: FrameState, map_x, map_y) -> None:
+def _put_on(image: np.ndarray, stage: Stage, state: FrameState, map_x: np.ndarray, map_y: np.ndarray) -> None:
     """Composite the glasses over the frame."""
     box = _box(stage, _similarity(stage, state, np.zeros((1, 2)))[0], *_GLASSES_REACH_U)
     if box is None:
         return
+    assert stage.worn is not None  # else there is nothing to put on
     *layers, alpha = _sample(stage.worn, map_x[box], map_y[box])
     behind = 1 - alpha * np.float32(1 / 255)
     for plane, layer in zip(image[(slice(None), *box)], layers, strict=True):
@@ -279,7 +284,9 @@ def _put_on(image, stage: Stage, state: FrameState, map_x, map_y) -> None:
         plane += layer
 
 
-def _draw_eyes(image, stage: Stage, state: FrameState, map_x, map_y) -> None:
+def _draw_eyes(
+    image: np.ndarray, stage: Stage, state: FrameState, map_x: np.ndarray, map_y: np.ndarray
+) -> None:
     shape, look = stage.identity.shape, stage.identity.look
     height, width = stage.painting.shape[:2]
     scales = (width / (RIGHT - LEFT), height / (BOTTOM - TOP))
@@ -306,7 +313,7 @@ def _draw_eyes(image, stage: Stage, state: FrameState, map_x, map_y) -> None:
         )
 
 
-def _draw_mouth(image, stage: Stage, state: FrameState, inverse) -> None:
+def _draw_mouth(image: np.ndarray, stage: Stage, state: FrameState, inverse: np.ndarray) -> None:
     shape = stage.identity.shape
     centre = np.array([[0.0, shape.mouth_y + 0.3 * state.mouth]])
     reach_y = state.mouth + 12
@@ -320,7 +327,9 @@ def _draw_mouth(image, stage: Stage, state: FrameState, inverse) -> None:
     draw_mouth(image[(slice(None), *box)], x, y, shape, state.mouth, 1 / stage.pixels_per_u)
 
 
-def _box(stage: Stage, centre_px, reach_x_u, above_u, below_u) -> tuple[slice, slice] | None:
+def _box(
+    stage: Stage, centre_px: np.ndarray, reach_x_u: float, above_u: float, below_u: float
+) -> tuple[slice, slice] | None:
     """The part of the frame around a place, or None if it lies outside; sizes in u."""
     scale = stage.pixels_per_u * 1.05  # a little room for roll, turn and size
     left, right = centre_px[0] - reach_x_u * scale, centre_px[0] + reach_x_u * scale

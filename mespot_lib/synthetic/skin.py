@@ -43,7 +43,7 @@ def paint_skin(shape: FaceShape, look: Look, rng: np.random.Generator) -> np.nda
     return np.concatenate([np.clip(image, 0, 255) * coverage, 255 * coverage], 2).astype(np.float32)
 
 
-def head_depth(shape: FaceShape, x, y):
+def head_depth(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Smooth depth (u) of head and nose, by which a turning head shifts its parts against each other."""
     across = np.clip(1 - (x / (half_width(shape, np.clip(y, -150, shape.chin_y - 25)) + 30)) ** 2, 0, 1)
     nose = blob(x, y, 0, shape.nose_tip_y - 8, 16, 26)
@@ -53,7 +53,9 @@ def head_depth(shape: FaceShape, x, y):
 # --- height ------------------------------------------------------------------------------------------------
 
 
-def _height_map(shape: FaceShape, look: Look, rng, x, y):
+def _height_map(
+    shape: FaceShape, look: Look, rng: np.random.Generator, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
     """Height (H, W) of the skin toward the camera in u."""
     height = _skull(shape, x, y)
     height = height + _nose(shape, x, y) + _eye_region(shape, look, x, y) + _mouth_region(shape, x, y)
@@ -66,7 +68,7 @@ def _height_map(shape: FaceShape, look: Look, rng, x, y):
     return height
 
 
-def _skull(shape, x, y):
+def _skull(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Rounded box: flat in front, falling off toward the outline."""
     across = np.clip(np.abs(x) / (np.hypot(half_width(shape, y), 44) + 4), 0, 1)  # the chin is no ridge
     middle = 20.0
@@ -74,7 +76,7 @@ def _skull(shape, x, y):
     return 88 * np.sqrt(1 - across**2.15) * np.sqrt(np.clip(1 - np.abs(along) ** 2.2, 0, 1))
 
 
-def _nose(shape, x, y):
+def _nose(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     tip, base, wing = shape.nose_tip_y, shape.nose_base_y, shape.nose_half_width
     along = smooth_step(-22, tip, y)
     ridge = 20 * along * (1 - smooth_step(tip - 2, base + 12, y))
@@ -84,7 +86,7 @@ def _nose(shape, x, y):
     return nose - 1.5 * blob(x, y, 0, base + 16, 4, 9)  # philtrum
 
 
-def _eye_region(shape, look, x, y):
+def _eye_region(shape: FaceShape, look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     middle = (shape.eye_inner_x + shape.eye_outer_x) / 2
     region = -11 * blob_pair(x, y, middle - 5, -8, 30, 16)
     region += 3.2 * blob_pair(x, y, middle, 0, 24, 12)  # the eyeball bulges under the lids
@@ -93,7 +95,7 @@ def _eye_region(shape, look, x, y):
     return region + (0.3 + 1.0 * look.age) * blob_pair(x, y, 54, 13, 18, 4)
 
 
-def _mouth_region(shape, x, y):
+def _mouth_region(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     upper, parting, lower = lip_edges(shape, x)
     inside = smooth_step(shape.mouth_half_width + 2, shape.mouth_half_width - 10, np.abs(x))
     upper_lip = np.exp(-0.5 * ((y - (upper + parting) / 2) / (0.32 * shape.upper_lip)) ** 2) * inside
@@ -118,7 +120,7 @@ def _ear_mask(shape: FaceShape) -> np.ndarray:
     return np.maximum(*(fill_shape(_ear_outline(shape, side)) for side in SIDES))
 
 
-def _ear_height(shape: FaceShape, x, y):
+def _ear_height(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     root = float(half_width(shape, 20)) - 4
     across = (np.abs(x) - root) / (shape.ear_reach + 6)
     rim = 3.5 * np.exp(-0.5 * ((across - 0.82) / 0.16) ** 2) * smooth_step(58, 30, y)
@@ -129,13 +131,13 @@ def _ear_height(shape: FaceShape, x, y):
 # --- light -------------------------------------------------------------------------------------------------
 
 
-def _normals(height):
+def _normals(height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slope (d height / d x, d height / d y) and the z component of the unit normal."""
     slope_y, slope_x = np.gradient(height, 1 / PAINT_SCALE)
     return slope_x, slope_y, 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
 
 
-def _illumination(height, look: Look):
+def _illumination(height: np.ndarray, look: Look) -> np.ndarray:
     """Light that leaves the skin (H, W, 3), relative; shadows are warmer because light wanders under the skin."""
     slope_x, slope_y, facing = _normals(height)
     toward = (-slope_x * look.light[0] - slope_y * look.light[1] + look.light[2]) * facing
@@ -149,7 +151,7 @@ def _illumination(height, look: Look):
     return light ** np.array([1.22, 1.12, 0.96], np.float32)
 
 
-def _gloss(height, look: Look, shape, x, y):
+def _gloss(height: np.ndarray, look: Look, shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Soft highlights of oily skin, strongest on the nose and the forehead (H, W, 1), grey levels."""
     slope_x, slope_y, facing = _normals(soften(height, 1.2))
     half = np.array([look.light[0] / 2, look.light[1] / 2, (1 + look.light[2]) / 2])
@@ -163,7 +165,9 @@ def _gloss(height, look: Look, shape, x, y):
 # --- colour ------------------------------------------------------------------------------------------------
 
 
-def _albedo(shape: FaceShape, look: Look, rng, x, y):
+def _albedo(
+    shape: FaceShape, look: Look, rng: np.random.Generator, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
     """Colour of the skin (H, W, 3) in even light."""
     size = (y.size, x.size)
     flush = 0.55 * blob_pair(x, y, 68, 60, 28, 24) + 0.5 * blob(x, y, 0, shape.nose_tip_y + 4, 19, 15)
@@ -179,7 +183,9 @@ def _albedo(shape: FaceShape, look: Look, rng, x, y):
     return _lips(albedo, shape, look, rng, x, y)
 
 
-def _spots(shape, look: Look, rng, x, y):
+def _spots(
+    shape: FaceShape, look: Look, rng: np.random.Generator, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
     """Relative darkening (H, W) by freckles and moles; none where the eyes open."""
     layer = np.zeros((y.size, x.size), np.float32)
     freckles = np.stack(
@@ -194,7 +200,9 @@ def _spots(shape, look: Look, rng, x, y):
     return cv2.GaussianBlur(layer, (0, 0), 1.0)
 
 
-def _lips(albedo, shape: FaceShape, look: Look, rng, x, y):
+def _lips(
+    albedo: np.ndarray, shape: FaceShape, look: Look, rng: np.random.Generator, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
     upper, parting, lower = lip_edges(shape, x)
     inside = smooth_step(-1.6, 1.2, y - upper) * smooth_step(-1.4, 1.6, lower - y)
     inside = soften((inside * (np.abs(x) < shape.mouth_half_width)).astype(np.float32), 0.9)
@@ -205,7 +213,7 @@ def _lips(albedo, shape: FaceShape, look: Look, rng, x, y):
     return albedo * (1 - strength) + strength * np.asarray(look.lips, np.float32) * tone[..., None]
 
 
-def _creases(shape: FaceShape, look: Look, x, y):
+def _creases(shape: FaceShape, look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """What dark lines leave of the light (H, W): mouth, nostrils, nose wings, wrinkles."""
     _, parting, _ = lip_edges(shape, x)
     t = np.clip(np.abs(x) / shape.mouth_half_width, 0, 1)
@@ -218,7 +226,7 @@ def _creases(shape: FaceShape, look: Look, x, y):
     return keep * _wrinkles(shape, look, x, y)
 
 
-def _nose_creases(shape: FaceShape, x, y):
+def _nose_creases(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     wing, base = shape.nose_half_width, shape.nose_base_y
     distance = np.abs(x) - 0.40 * wing
     nostril = np.exp(-0.5 * ((distance / 5.6) ** 2 + ((y - base + 2 + 0.28 * distance) / 2.9) ** 2) ** 1.5)
@@ -228,7 +236,7 @@ def _nose_creases(shape: FaceShape, x, y):
     return np.clip(0.72 * nostril + 0.22 * crease + 0.20 * below, 0, 0.85)
 
 
-def _wrinkles(shape: FaceShape, look: Look, x, y):
+def _wrinkles(shape: FaceShape, look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     keep = np.ones((y.size, x.size), np.float32)
     for line in range(3):
         wave = y + 72 + 13 * line + 3 * np.cos(x / 40 + line) - 0.0018 * x**2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,19 +73,24 @@ class Timeline:
 
     def state(self, frame: int) -> FrameState:
         """Return the state of one frame."""
-        pose = (float(path[frame]) for path in self.head[:6])
+        x, y, roll, size, yaw, pitch = (float(path[frame]) for path in self.head[:6])
         return FrameState(
             self.muscles[frame],
             self.opening[frame],
             self.raised[frame],
             self.gaze[frame],
             float(self.mouth[frame]),
-            *pose,
-            gain=float(self.gain[frame]),
+            x,
+            y,
+            roll,
+            size,
+            yaw,
+            pitch,
+            float(self.gain[frame]),
         )
 
 
-def neutral_state(**changes) -> FrameState:
+def neutral_state(**changes: Any) -> FrameState:
     """Return the state of a face at rest, with the given fields changed."""
     rest = FrameState(
         np.zeros(COLUMNS, np.float32), np.ones(2), np.zeros(2), np.zeros(2), 0, 0, 0, 0, 1, 0, 0, 1
@@ -150,7 +155,7 @@ def _add_event(muscles: np.ndarray, event: PlannedEvent, time_s: np.ndarray, gai
         muscles[frames, column(action_unit, side)] += peak_u * course
 
 
-def _lids(muscles, closure, gaze) -> tuple[np.ndarray, np.ndarray]:
+def _lids(muscles: np.ndarray, closure: np.ndarray, gaze: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Opening and raised lower lid (T, 2) that follow from muscles, blinks and gaze."""
 
     def amplitude(action_unit: str) -> np.ndarray:

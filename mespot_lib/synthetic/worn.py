@@ -43,7 +43,7 @@ def _rim(shape: FaceShape, model: str, side: int) -> np.ndarray:
     return np.stack([side * (middle_x + x), middle_y + y], 1)
 
 
-def _add_lens(layer: np.ndarray, rim: np.ndarray, x, y) -> None:
+def _add_lens(layer: np.ndarray, rim: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
     """Slightly dark glass with a slanted reflection."""
     glass = fill_shape(rim)
     middle_x = rim[:, 0].mean()

@@ -137,6 +137,8 @@ def _sources_digest(layout: str) -> str:
     """
     package = Path(__file__).parent
     writer = inspect.getmodule(WRITERS[layout].plan)
+    assert writer is not None
+    assert writer.__file__ is not None  # it has been imported from there
     drawing = [path for path in package.glob("*.py") if path.name != "config.py"]
     digest = hashlib.sha256()
     for path in [*sorted(drawing), package / "layouts" / "native.py", Path(writer.__file__)]:
@@ -175,8 +177,8 @@ def _replace(partial: Path, root: Path) -> None:
     old = root.with_name(f"{root.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if root.exists():
-        root.rename(old)
-    partial.rename(root)
+        root.replace(old)
+    partial.replace(root)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -228,7 +230,7 @@ def _pool(workers: int) -> Iterator[Callable]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _run_here(function: Callable, *arguments: Any):
+def _run_here(function: Callable, *arguments: Any) -> Future:
     future: Future = Future()
     future.set_result(function(*arguments))
     return future
@@ -253,14 +255,16 @@ def draw_video(
 _identity: Callable[[int], Identity] = functools.lru_cache(maxsize=1)(make_identity)
 
 
-def _images(frames: Iterator[tuple[np.ndarray, np.ndarray]], store: Callable[[np.ndarray], None]) -> Iterator:
+def _images(
+    frames: Iterator[tuple[np.ndarray, np.ndarray]], store: Callable[[np.ndarray], object]
+) -> Iterator:
     for image, landmarks in frames:
         store(landmarks)
         yield image
 
 
 @contextlib.contextmanager
-def _landmark_file(path: Path, first_frame_no: int, frames: int) -> Iterator[Callable[[np.ndarray], None]]:
+def _landmark_file(path: Path, first_frame_no: int, frames: int) -> Iterator[Callable[[np.ndarray], object]]:
     """Write an .npz file frame by frame; yield the function that stores the landmarks (68, 2) of the next frame."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         numbers = np.arange(first_frame_no, first_frame_no + frames, dtype=np.int32)
@@ -269,7 +273,7 @@ def _landmark_file(path: Path, first_frame_no: int, frames: int) -> Iterator[Cal
         with archive.open(zipfile.ZipInfo("landmarks.npy"), "w") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (frames, 68, 2)}
             np.lib.format.write_array_header_1_0(file, header)
-            yield lambda landmarks: file.write(np.ascontiguousarray(landmarks, "<f4").tobytes()) and None
+            yield lambda landmarks: file.write(np.ascontiguousarray(landmarks, "<f4").tobytes())
 
 
 def _write_truth(videos: list[dict[str, Any]], events: list[list[PlannedEvent]], path: Path) -> None:

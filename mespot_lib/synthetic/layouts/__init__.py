@@ -79,7 +79,7 @@ def label_rows(
     for video, planned in zip(videos, events, strict=True):
         uid = f"{dataset}/{video['subject_id']}/{video['video_id']}"
         for number, event in enumerate(planned, start=1):
-            rows.append({"video_uid": uid, "type": event.kind} | writer.cells(video, number, event))
+            rows.append({"video_uid": uid, "type": event.kind, **writer.cells(video, number, event)})
     writer.faults(rows, seed)
     kept = ("video_uid", "type", "occurrence")
     return [{name: row.get(name) for name in kept} | encode_cells(row) for row in rows]
@@ -104,4 +104,6 @@ def write_workbooks(layout: str, events: pd.DataFrame, root: Path) -> list[Path]
 def write_workbook(layout: str, events: pd.DataFrame, path: Path) -> None:
     """Write one workbook with exactly the cells of an events table; equal tables make equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_workbook(WRITERS[layout].sheets(records(events)), path)
+    sheets = WRITERS[layout].sheets
+    assert sheets is not None  # who asks has a layout with a workbook
+    save_workbook(sheets(records(events)), path)

@@ -166,7 +166,7 @@ def _blank(layout: str) -> np.ndarray:
 # Faults of a row
 
 
-def _always(*rules: str) -> Reports:
+def _always(*rules: str) -> dict[str, tuple[str, ...]]:
     return dict.fromkeys(POLICIES, rules)
 
 
@@ -288,7 +288,7 @@ def _other_case(tree: _Tree, fault: str) -> Planted:
 
 
 def _tenth_column(tree: _Tree, fault: str) -> Planted:
-    def add(native: dict[str, Cell]) -> None:
+    def add(native: dict[str, Any]) -> None:
         native["duration_raw"] = native["offset_raw"] - native["onset_raw"]
 
     _change(tree, tree.manifest.events["event_uid"].notna(), add)

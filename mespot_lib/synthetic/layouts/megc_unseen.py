@@ -15,7 +15,7 @@ def _writer(layout: str) -> Writer:
     unseen = megc_unseen.SETS[layout]
     ids: dict[str, list[str]] = {}
     for video_id in (*unseen.ids, *_MADE_UP.get(layout, ())):
-        ids.setdefault(unseen.subject(video_id), []).append(video_id)
+        ids.setdefault(str(unseen.subject(video_id)), []).append(video_id)
     subjects = tuple(ids)
     samm = unseen.fps == 200
 
