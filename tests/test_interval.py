@@ -80,7 +80,7 @@ def test_numpy_frames_become_plain_integers():
     ("arguments", "rule"),
     [
         ((5, 3, "ME"), "onset 5 comes after offset 3"),
-        ((1, 3, "micro"), "kind 'micro' is unknown"),
+        ((1, 3, "micro"), "kind 'micro' is unknown; it must be one of ME, MaE$"),
         ((1.5, 3, "ME"), "^onset must be a whole frame number, got 1.5"),
         ((1, 3.5, "ME"), "^offset must be a whole frame number, got 3.5"),
         ((1, 3, "ME", "2"), "^apex must be a whole frame number, got '2'"),
@@ -120,7 +120,7 @@ HEADER = b"video,kind,onset,offset\n"
         (b" \n\n", "the file is empty"),
         (b"video,kind,onset\na,ME,1\n", "row 1: column offset is missing; found video, kind, onset"),
         (b"video,kind\n", "row 1: column onset, offset is missing"),
-        (b"video,kind,a;b\n", "row 1: column onset, offset is missing"),
+        (b"a;b,kind\n", "row 1: column video, onset, offset is missing"),
         (b"video,kind,onset,offset,onset,kind\n", "row 1: column kind, onset stands twice"),
         (b"video;kind;onset;offset\na;ME;1;2\n", "row 1: columns are separated by semicolons"),
         (HEADER + b"a,ME,1,2\na,ME,x,9\n", "row 3: onset must be a whole frame number, got 'x'"),
@@ -162,8 +162,10 @@ def test_missing_file_is_named(tmp_path):
 
 def test_files_saved_by_spreadsheets_are_read(tmp_path):
     path = tmp_path / "spotted.csv"
-    path.write_bytes("\ufeffvideo,kind,onset,offset,note\r\n a , ME,1,2,x\r\n\r\n,,,,\r\n".encode())
-    assert read_intervals(path) == {"a": [Interval(1, 2, "ME")]}
+    path.write_bytes(
+        '\ufeffvideo,kind,onset,offset,note\r\n a , ME,1,2,x\r\n\r\n,,,,\r\n"b\r\nc",ME,3,4,\r\n'.encode()
+    )
+    assert read_intervals(path) == {"a": [Interval(1, 2, "ME")], "b\r\nc": [Interval(3, 4, "ME")]}
 
 
 def test_writing_refuses_what_reading_would_refuse(tmp_path):

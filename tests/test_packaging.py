@@ -56,7 +56,13 @@ SYSTEMS = {
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_lock_holds_all_that_its_packages_need(system):
     """It is installed without looking at needs, so nothing may be missing, on no system."""
-    texts = (ROOT / "requirements.lock").read_text(encoding="utf-8").split()
+    here = Version(metadata.version("numpy"))
+    installed = [
+        name for name in ("requirements.lock", "requirements-oldest.lock") if pins(name)["numpy"] == here
+    ]
+    if not installed:
+        pytest.skip("another set of versions is installed")
+    texts = (ROOT / installed[0]).read_text(encoding="utf-8").split()
     where = {"python_version": "3.11", "python_full_version": "3.11.0", "extra": "", **SYSTEMS[system]}
     lock = {
         canonicalize_name(one.name): str(one.specifier).removeprefix("==")
@@ -73,6 +79,9 @@ def test_the_lock_holds_all_that_its_packages_need(system):
             f"{name} needs {need}"
             for need in needs
             if (need.marker is None or need.marker.evaluate(where))
+            and not re.match(
+                "nvidia-|triton|cuda-", need.name
+            )  # of the build of torch; the installer adds them
             and lock.get(canonicalize_name(need.name), "0") not in need.specifier
         ]
     assert {line.split()[0] for line in wanting} <= {"mediapipe"}, wanting

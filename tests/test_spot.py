@@ -87,6 +87,12 @@ def test_very_short_videos_can_be_smoothed(filter_, frames):
     assert smooth(np.ones(frames), 30, **filter_) == pytest.approx(np.ones(frames))
 
 
+@pytest.mark.parametrize("filter_", FILTERS)
+def test_whole_scores_are_smoothed_as_broken_ones(filter_):
+    whole = np.random.default_rng(4).integers(0, 9, 60)
+    np.testing.assert_array_equal(smooth(whole, 30, **filter_), smooth(whole.astype(float), 30, **filter_))
+
+
 @pytest.mark.parametrize("settings_", [{}, {"savgol_s": 1.0, "gaussian_s": 1.0}, {"gaussian_s": 0.0}])
 def test_exactly_one_filter_must_be_chosen(settings_):
     with pytest.raises(ValueError, match="exactly one of"):
