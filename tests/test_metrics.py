@@ -327,6 +327,7 @@ def test_frame_rate_of_each_video_decides_its_kinds(profile):
 def test_frame_rates_are_positive_numbers(fps):
     with pytest.raises(MetricError, match=f"fps must be a positive number, got {fps:g}"):
         score({"a": [], "b": []}, {"a": [], "b": []}, fps={"a": 0.5, "b": fps})
+    assert score({"a": []}, {"a": []}, fps=0.5) == score({"a": []}, {"a": []})  # a frame in two seconds
 
 
 @pytest.mark.parametrize(("early", "late", "pairs"), [(0.9, 0.1, 1), (0.1, 0.9, 2), (0.5, 0.5, 1)])
@@ -491,7 +492,7 @@ def test_a_video_on_one_side_only_is_named():
 
 
 @pytest.mark.parametrize(
-    ("videos", "named"), [("abcde", "a, b, c, d, e;"), ("abcdefg", "a, b, c, d, e and 2 more;")]
+    ("videos", "named"), [("abcde", "a, b, c, d, e;"), ("abcdef", "a, b, c, d, e and 1 more;")]
 )
 def test_of_many_videos_on_one_side_five_are_named(videos, named):
     with pytest.raises(MetricError, match=f"only truth has video {named}"):
@@ -533,6 +534,7 @@ def test_boundary_errors_are_signed_and_in_milliseconds():
     errors = boundary_errors_ms(truth, spotted, {"a": 100.0, "b": 30.0})
     assert errors.tolist() == [[-10.0, 30.0], [20.0, -10.0]]
     assert len(boundary_errors_ms(truth, spotted, {"a": 100.0, "b": 30.0}, t_eval=0.1)) == 3
+    assert match(truth["b"], spotted["b"]) == [] != match(truth["b"], spotted["b"], 0.1)
     assert len(boundary_errors_ms(truth, {"a": spotted["a"]}, {"a": 100.0})) == 2  # b was not looked at
     assert boundary_errors_ms({"a": []}, {"a": []}, {"a": 30.0}).shape == (0, 2)
 
