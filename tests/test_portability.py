@@ -388,7 +388,7 @@ ALLOWED = {
     (modules_of_posix, "tools/benchmarks/measure.py"),
     (calls_of_posix, "tools/benchmarks/measure.py"),
     (processes_not_spawned, "tools/benchmarks/measure.py"),
-    # The target has just been removed, or is a name that no file has.
+    # The target is a name that no file has.
     (renamed_over, "mespot_lib/synthetic/layouts/faults.py"),
     # What is printed for the reader alone.
     (joined_by_hand, "tools/bench.py"),
