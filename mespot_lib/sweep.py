@@ -147,7 +147,10 @@ def reproduction(manifests: Mapping[str, Manifest], full: bool = False) -> list[
         for method in runs.NOTEBOOKS:
             folds = "1" if position and method in runs.LEARNED and not full else "all"
             jobs += plan([method], {name: manifest}, folds)
-    return jobs
+    # the later a method stands among the notebooks, the longer it takes: those of seconds come last, so that at the end
+    # no worker waits long for another
+    order = list(reversed(runs.NOTEBOOKS))
+    return sorted(jobs, key=lambda job: order.index(job.run.method))
 
 
 def status(jobs: Sequence[Job]) -> list[Status]:

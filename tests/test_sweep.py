@@ -75,6 +75,13 @@ def test_the_reproduction_trains_on_one_fold_of_the_second_set_unless_it_is_to_b
     }
 
 
+def test_the_reproduction_begins_with_what_takes_longest():
+    jobs = reproduction({"first": toy_manifest(), "second": toy_manifest()})
+    learned = [one.run.method in LEARNED for one in jobs]
+    assert learned == sorted(learned, reverse=True)
+    assert [one.run.dataset for one in jobs if one.run.method == "i3d_bifpn"] == ["first", "first", "second"]
+
+
 def test_the_trained_methods_are_those_that_reach_the_optimiser():
     reach = {name: "mespot_lib.train" in imports(f"mespot_lib.methods.{name}") for name in NOTEBOOKS}
     assert {name for name, trains in reach.items() if trains} == set(LEARNED)
