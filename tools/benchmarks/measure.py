@@ -203,7 +203,11 @@ def _peak() -> float:
 
 
 def grown(growth: Growth) -> dict[str, Any]:
-    """Return seconds and MB at each size, each in a process of its own, and the slopes through them."""
+    """Return seconds and MB at each size, each in a process of its own, and how they grow.
+
+    The memory of a further unit is that between the two largest sizes: before, buffers that are of one length for long
+    videos fill.
+    """
     found = [apart(lambda size=size: _grown(growth.prepare(size))) for size in growth.sizes]
     seconds, mb = np.array(found).T
     sizes = np.array(growth.sizes, dtype=float)
@@ -212,7 +216,7 @@ def grown(growth: Growth) -> dict[str, Any]:
         "seconds": seconds.tolist(),
         "mb": mb.tolist(),
         "exponent": slope(np.log(sizes), np.log(np.maximum(seconds, 1e-6))),
-        "mb_per_unit": slope(sizes, mb),
+        "mb_per_unit": slope(sizes[-2:], mb[-2:]),
     }
 
 
