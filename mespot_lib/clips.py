@@ -46,12 +46,16 @@ def owner(frames: np.ndarray, windows: np.ndarray) -> np.ndarray:
     >>> owner(np.array([[0, 1], [3, 4], [4, 5], [2, 9]]), clip_windows(10, 5, 2)).tolist()
     [0, 0, 1, -1]
     """
-    inside = (frames[:, None, 0] >= windows[:, 0]) & (frames[:, None, 1] <= windows[:, 1])  # (N, K)
-    apart = np.abs(frames.sum(axis=1)[:, None] - windows.sum(axis=1))  # twice the distance of the middles
-    nearest = np.where(inside, apart, np.iinfo(np.int64).max)
     if not len(windows):
         return np.full(len(frames), -1)
-    return np.where(inside.any(axis=1), nearest.argmin(axis=1), -1)
+    # the clips are in order, so those that contain an interval are neighbours: from `low` to `high`, or none
+    low = np.searchsorted(windows[:, 1], frames[:, 1])
+    high = np.searchsorted(windows[:, 0], frames[:, 0], "right") - 1
+    middles, middle = windows.sum(axis=1), frames.sum(axis=1)  # twice as far on
+    after = np.searchsorted(middles, middle).clip(0, len(windows) - 1)
+    before = np.maximum(after - 1, 0)
+    nearest = np.where(middle - middles[before] <= middles[after] - middle, before, after)
+    return np.where(low <= high, nearest.clip(low, high), -1)
 
 
 def stitched(frames: np.ndarray, clip: np.ndarray, windows: np.ndarray) -> np.ndarray:

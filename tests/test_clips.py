@@ -69,6 +69,26 @@ def test_an_interval_in_no_clip_has_no_owner():
     assert owner(np.array([[0, 1]]), np.empty((0, 2), dtype=np.int64)).tolist() == [-1]
 
 
+def plain_owner(onset: int, offset: int, windows: np.ndarray) -> int:
+    """The rule as it is written, clip by clip."""
+    containing = [
+        (abs(onset + offset - first - last), number)
+        for number, (first, last) in enumerate(windows.tolist())
+        if first <= onset and offset <= last
+    ]
+    return min(containing)[1] if containing else -1
+
+
+@given(
+    LENGTHS.filter(lambda case: case[0] > 0),
+    st.lists(st.tuples(st.integers(0, 450), st.integers(0, 80)), max_size=20),
+)
+def test_the_owner_is_the_clip_with_the_nearest_middle(case, spans):
+    windows = clip_windows(*case)
+    frames = np.array([(a, a + more) for a, more in spans], dtype=np.int64).reshape(-1, 2)
+    assert owner(frames, windows).tolist() == [plain_owner(a, b, windows) for a, b in frames.tolist()]
+
+
 @pytest.mark.parametrize(("length", "overlap"), [(10, 10), (10, -1), (0, 0)])
 def test_impossible_overlaps_are_refused(length, overlap):
     with pytest.raises(ValueError, match="cannot overlap"):

@@ -504,7 +504,7 @@ def test_clips_find_what_one_pass_over_the_video_finds(toy_flow, clip_s, overlap
     with torch.inference_mode():
         (f,) = me._features([model], flow, FPS, config)
         windows = clip_windows(len(f), round(clip_s * FPS), round(overlap_s * FPS))
-        where, p_cpn = me._proposed([model], [f], windows)
+        where, p_cpn = me._proposed([model], [f], windows, config.floor)
         once = me.places(len(f))
         inside = (once[:, 0] >= 0) & (once[:, 1] <= len(f))
         expected = model.cpn(model.backbone.time(f.T[None]))[0].softmax(1)[inside, 0].numpy()

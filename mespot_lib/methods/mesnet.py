@@ -785,8 +785,8 @@ def score_video(models: Sequence[MesNet], video: Video, config: MesNetConfig) ->
         windows = clip_windows(
             total + 2 * _BEFORE, round(config.clip_s * rate_hz), round(config.overlap_s * rate_hz)
         )
-        where, p_cpn = _proposed(models, features, windows)
-        kept = (p_cpn >= config.floor) & _seen(where - _BEFORE, flow)
+        where, p_cpn = _proposed(models, features, windows, config.floor)
+        kept = _seen(where - _BEFORE, flow)
         where, p_cpn = where[kept], p_cpn[kept]
         p_crn, ends = _looked_at(models, features, where)
     length = (where[:, 1] - where[:, 0])[:, None]
@@ -815,9 +815,9 @@ def _features(models: Sequence[MesNet], flow: FaceFlow, rate_hz: float, config: 
 
 
 def _proposed(
-    models: Sequence[MesNet], features: Sequence[Tensor], windows: np.ndarray
+    models: Sequence[MesNet], features: Sequence[Tensor], windows: np.ndarray, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return all places (P, 3), in samples of the padded video, once each, and their p_cpn (P,)."""
+    """Return the places (P, 3), in samples of the padded video, once each, and their p_cpn (P,), `floor` or more."""
     found, clip, probabilities = [], [], []
     for number, (first, last) in enumerate(windows):
         where = places(last - first + 1)
@@ -826,12 +826,14 @@ def _proposed(
             model.cpn(model.backbone.time(f[first : last + 1].T[None]))[0].softmax(dim=1)[:, 0]
             for model, f in zip(models, features, strict=True)
         ]
-        found.append(where[inside] + (first, first, 0))
-        clip.append(np.full(inside.sum(), number))
-        probabilities.append(_agreed(each)[inside])
-    proposed, clips, p_cpn = (np.concatenate(column) for column in (found, clip, probabilities))
+        p_cpn = _agreed(each)
+        probable = inside & (p_cpn >= floor)
+        found.append(where[probable] + (first, first, 0))
+        clip.append(np.full(probable.sum(), number))
+        probabilities.append(p_cpn[probable])
+    proposed, clips, p_of = (np.concatenate(column) for column in (found, clip, probabilities))
     once = stitched(proposed[:, :2] - (0, 1), clips, windows)
-    return proposed[once], p_cpn[once]
+    return proposed[once], p_of[once]
 
 
 def _agreed(each: Sequence[Tensor]) -> np.ndarray:
