@@ -151,7 +151,11 @@ def tiny_notebook(place: Path) -> Path:
     cells = [nbformat.v4.new_code_cell(toy.PARAMETERS, metadata={"tags": ["parameters"]})]
     cells += [nbformat.v4.new_code_cell(source) for source in (toy.MANIFEST, toy.METHOD)]
     path = place / "tiny.ipynb"
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # papermill's command wants one
+    kernel = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }  # papermill's command wants one
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
     return path
 
