@@ -805,13 +805,14 @@ def _features(models: Sequence[MesNet], flow: FaceFlow, rate_hz: float, config: 
     """Return f of all samples of a video with two empty ones before and after, (N + 4, L) for each network."""
     device = next(models[0].parameters()).device
     total = len(flow.frames)
-    parts: list[list[Tensor]] = [[] for _ in models]
+    samples = total + 2 * _BEFORE
+    features = [torch.empty(samples, model.backbone.length, device=device) for model in models]
     for first in range(-_BEFORE, total + _BEFORE, _FRAMES_AT_ONCE):
         stop = min(first + _FRAMES_AT_ONCE, total + _BEFORE)
         x = torch.from_numpy(network_input(flow.steps, first, stop, rate_hz, config)).to(device)
-        for model, own in zip(models, parts, strict=True):
-            own.append(model.backbone.spatial(x))
-    return [torch.cat(own) for own in parts]
+        for model, own in zip(models, features, strict=True):
+            own[first + _BEFORE : stop + _BEFORE] = model.backbone.spatial(x)
+    return features
 
 
 def _proposed(
