@@ -256,7 +256,7 @@ def _learning(name: str, method: Any, config: Any, loop: Any, samples: Any, loss
 
     return Case(
         f"training_{name}",
-        f"{loop.batches_per_epoch} steps of training, batches of {loop.batch_size}",
+        f"{loop.batches_per_epoch} steps of training {name}, batches of {loop.batch_size}",
         "step",
         loop.batches_per_epoch,
         ours=lambda: train(method.untrained(config, 0), samples, loss, loop, 0, progress=False),
