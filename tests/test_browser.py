@@ -151,18 +151,61 @@ def row_of(page, label):
     return page.locator(".widget-hslider").filter(has=page.get_by_text(label, exact=True))
 
 
+FOLLOWS = "before => Number(document.querySelector('table[data-version]').dataset.version) > before"
+STATE = """
+async () => ({
+  versions: ["table[data-version]", ".mespot-views"].map((name) => document.querySelector(name)?.dataset.version),
+  focus: document.activeElement?.className,
+  focused: document.hasFocus(),
+  seen: document.visibilityState,
+  painted: await Promise.race([
+    new Promise((painted) => requestAnimationFrame(() => painted(true))),
+    new Promise((not) => setTimeout(() => not(false), 3000)),
+  ]),
+})
+"""
+
+
+def readout(page, label):
+    return row_of(page, label).locator(".widget-readout").inner_text()
+
+
 def press(page, label, keys):
     """Move a slider by the keyboard and return the value it says, once numbers and picture have followed."""
-    row_of(page, label).locator(".noUi-handle").focus()
     for key in keys:
         before = version(page)
-        page.keyboard.press(key)
-        page.wait_for_function(
-            "before => Number(document.querySelector('table[data-version]').dataset.version) > before",
-            arg=before,
-        )
+        hit(page, label, key)
+        follow(page, before, f"{key} on {label!r}")
     shown(page)
-    return row_of(page, label).locator(".widget-readout").inner_text()
+    return readout(page, label)
+
+
+def hit(page, label, key):
+    """Press a key until the slider has moved: one that the browser mislays says nothing about the explorer."""
+    before, moved = (
+        readout(page, label),
+        "([row, before]) => row.querySelector('.widget-readout').innerText !== before",
+    )
+    from playwright.sync_api import TimeoutError as Late
+
+    for _ in range(3):
+        row_of(page, label).locator(".noUi-handle").focus()
+        page.keyboard.press(key)
+        with contextlib.suppress(Late):
+            row = row_of(page, label).element_handle()
+            page.wait_for_function(moved, arg=[row, before], polling=20, timeout=10_000)
+            return
+    raise AssertionError(f"{key} does not move {label!r} from {before}: {page.evaluate(STATE)}")
+
+
+def follow(page, before, what):
+    """Wait for new numbers, by the clock: a browser that paints no frame has numbers nevertheless."""
+    from playwright.sync_api import TimeoutError as Late
+
+    try:
+        page.wait_for_function(FOLLOWS, arg=before, polling=20)
+    except Late:
+        raise AssertionError(f"no new numbers after {what}: {page.evaluate(STATE)}") from None
 
 
 def bars(page):
@@ -202,18 +245,15 @@ def walk_through(page, folds, name):
     assert bars(page) == expected_bars(folds, uid, {"threshold_me_u": 0.65})
     assert page.locator(".timeline").inner_html() != picture
     assert press(page, "T_eval", ["PageUp"]) != "0.5"
-    t_eval = float(row_of(page, "T_eval").locator(".widget-readout").inner_text())
+    t_eval = float(readout(page, "T_eval"))
     assert shown(page) == counted(folds, {"threshold_me_u": 0.65}, t_eval)
     assert "no result" in page.locator(".mespot-warning").first.inner_text()
 
     before_reset = version(page)
     page.get_by_role("button", name="Best on training subjects").press("Enter")
-    page.wait_for_function(
-        "before => Number(document.querySelector('table[data-version]').dataset.version) > before",
-        arg=before_reset,
-    )
+    follow(page, before_reset, "a reset")
     assert shown(page) == before
-    assert row_of(page, "threshold ME, u").locator(".widget-readout").inner_text() == "0.5"
+    assert readout(page, "threshold ME, u") == "0.5"
 
 
 def test_the_page_follows_the_keyboard(page_in_voila, reports):
@@ -288,6 +328,7 @@ def test_all_people_at_once_and_how_long_it_takes(page_in_voila, reports, capsys
     page.wait_for_function(
         "tp => Number(document.querySelector('td[data-cell=\"overall tp\"]')?.innerText) === tp",
         arg=expected["overall tp"],
+        polling=20,
     )
     assert shown(page) == expected
     keep_picture(page, "voila_all")
@@ -303,8 +344,6 @@ def test_all_people_at_once_and_how_long_it_takes(page_in_voila, reports, capsys
 def latencies(page, label="threshold ME, u", count=12):
     """Return milliseconds from a key to new numbers and to the painted picture, for each of some keys."""
     page.evaluate(STOPWATCH)
-    # what follows a choice of people is drawn after the numbers, and would swallow a key
-    page.wait_for_timeout(5000)
     for number in range(count):
         press(page, label, ["ArrowRight" if number % 4 < 2 else "ArrowLeft"])
         page.wait_for_timeout(700)  # until the curve over the setting is there, too
