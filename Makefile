@@ -19,6 +19,7 @@ reproduce: .venv/.ready ## draw the data, run every notebook over datasets and f
 	$(BIN)/mespot reproduce
 reproduce-full: .venv/.ready ## the same with every fold of everything
 	$(BIN)/mespot reproduce --full
+test bench: export LOKY_MAX_CPU_COUNT := 1 # two tests or notebooks at a time fill two cores
 test: .venv/.ready ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(NBVAL) $(NOTEBOOKS)

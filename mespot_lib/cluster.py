@@ -34,7 +34,8 @@ BATCH_SYSTEMS = {
     "htcondor": "HTCondorCluster",
 }
 # As of the kernels: two processes of one thread are faster than one of two, and their sums are the same everywhere.
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ONE_EACH = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+THREADS = dict.fromkeys(_ONE_EACH, "1")
 SCHEDULING = {
     # Dask guesses half a second for a task that it does not know, and would let others queue up behind it.
     "distributed.scheduler.worker-saturation": 1.0,

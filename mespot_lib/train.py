@@ -21,7 +21,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
@@ -86,6 +86,7 @@ class TrainConfig:
 
 
 Model = TypeVar("Model", bound=nn.Module)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,41 @@ def subject_parts(manifest: Manifest, parts: int, seed: int, draws: int = 300) -
     unevenness = [sum(np.ptp([share[deal == p].sum(axis=0) for p in range(parts)], axis=0)) for deal in deals]
     best = deals[int(np.argmin(unevenness))]
     return [tuple(uid for uid in manifest.uids if best[owner[uid]] == part) for part in range(parts)]
+
+
+def side_by_side(
+    work: Callable[..., Result],
+    calls: Sequence[Sequence[Any]],
+    *,
+    device: str = "auto",
+    progress: bool | None = None,
+    title: str = "networks",
+) -> list[Result]:
+    """Return ``work(*call, progress)`` of every call, in order; on a CPU each in a process of its own, of one thread.
+
+    A second thread hardly helps a small network, and hinders it where other work is on the machine: its layers are so
+    small that threads mostly wait for each other. Networks that know nothing of each other fill the cores instead, and
+    come out the same bit for bit as one after the other in one thread. They are trained in turn on a GPU, and where one
+    CPU is all there is or may be used (`LOKY_MAX_CPU_COUNT=1`, which the runs of a sweep are given).
+
+    work : a function at the top of a module; it and its arguments must be picklable.
+    progress : show a bar on stderr, of each training or of the networks done; None shows it on terminals only.
+    """
+    import joblib
+
+    if len(calls) < 2 or joblib.cpu_count() < 2 or choose_device(device).type != "cpu":
+        return [work(*call, progress) for call in calls]
+    with (
+        joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=5),
+        _bar(len(calls), 0, title, progress) as bar,
+    ):
+        done = []
+        for one in joblib.Parallel(n_jobs=len(calls), return_as="generator")(
+            joblib.delayed(work)(*call, False) for call in calls
+        ):
+            done.append(one)
+            bar.update()
+    return done
 
 
 # ---------------------------------------------------------------------------------------------------------------------

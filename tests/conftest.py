@@ -4,7 +4,7 @@ import os
 import shutil
 
 # Sums differ in the last bits between numbers of threads; read when numpy and torch are imported, hence before them.
-for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
     os.environ.setdefault(_threads, "1")
 
 import cv2

@@ -16,8 +16,17 @@ from hypothesis import strategies as st
 from torch import nn
 from toy import toy_manifest
 
+from mespot_lib import places
 from mespot_lib import train as training
-from mespot_lib.train import TrainConfig, TrainError, choose_device, seeded, subject_parts, train
+from mespot_lib.train import (
+    TrainConfig,
+    TrainError,
+    choose_device,
+    seeded,
+    side_by_side,
+    subject_parts,
+    train,
+)
 
 CONFIG = TrainConfig(epochs=4, batch_size=8, learning_rate=0.03, schedule="one_cycle", device="cpu")
 
@@ -267,3 +276,48 @@ def test_parts_hold_whole_subjects():
 def test_half_precision_learns_too():
     trained = run(replace(CONFIG, epochs=20, device="cuda"))
     assert trained.history[-1]["loss"] < 0.6 * trained.history[0]["loss"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Side by side
+
+
+def trained_apart(seed, progress):
+    found = train(fresh_model(), Bumps(), loss, CONFIG, seed, progress=progress)
+    return bits(found), os.getpid(), torch.get_num_threads(), progress
+
+
+def test_networks_side_by_side_are_those_in_turn(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    in_turn = side_by_side(trained_apart, [(1,), (2,)], device="cpu", progress=False)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    beside = side_by_side(trained_apart, [(1,), (2,)], device="cpu", progress=False)
+    assert [one[0] for one in beside] == [one[0] for one in in_turn]
+    assert in_turn[0][0] != in_turn[1][0]
+    assert {one[1] for one in in_turn} == {os.getpid()}
+    assert len({one[1] for one in beside} | {os.getpid()}) == 3
+    assert {one[2] for one in beside} == {1}
+
+
+def test_what_goes_wrong_beside_is_told_here(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    with pytest.raises(TrainError, match="there are no samples"):
+        side_by_side(nothing_to_learn, [(), ()], device="cpu", progress=False)
+
+
+def nothing_to_learn(progress):
+    train(fresh_model(), [], loss, CONFIG, 1, progress=progress)
+
+
+def test_a_script_needs_no_main_guard(tmp_path):
+    script = tmp_path / "plain.py"
+    script.write_text(
+        "import operator\n"
+        "from mespot_lib.train import side_by_side\n"
+        "print(side_by_side(operator.add, [(1,), (2,), (3,)], device='cpu', progress=False))\n"
+    )
+    environment = os.environ | {"LOKY_MAX_CPU_COUNT": "2", "PYTHONPATH": str(places.repository_root())}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "[1, 2, 3]\n"), done.stderr

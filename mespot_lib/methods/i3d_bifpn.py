@@ -36,7 +36,7 @@ from mespot_lib.inception import I3d, load_i3d, stages
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video
 from mespot_lib.pyramid import Fusion, Pyramid
-from mespot_lib.train import TrainConfig, Trained, seeded, subject_parts, train
+from mespot_lib.train import TrainConfig, Trained, seeded, side_by_side, subject_parts, train
 
 Stream = Literal["rgb", "flow"]
 LEVELS = {"P3": 4, "P4": 8, "P5": 16, "P6": 32, "P7": 64}  # samples per moment
@@ -737,10 +737,13 @@ def fit(
 
     folder : of checkpoints, for a training that may be interrupted.
     """
-    training = _learnt(train_manifest, config, seed, folder, progress, "the network")
-    if min(config.parts, len(train_manifest.subjects)) > 1:
-        judged = judge(train_manifest, config, seed, folder=folder, progress=progress)
-    else:
+    parts = subject_parts(train_manifest, min(config.parts, len(train_manifest.subjects)), seed)
+    apart = [(), *parts[: config.judged]] if len(parts) > 1 else [()]
+    calls = [(train_manifest, part, number, config, seed, folder) for number, part in enumerate(apart)]
+    learnt = side_by_side(_learnt, calls, device=config.train.device, progress=progress)
+    training = learnt[0][0]
+    judged = {uid: places for _, found in learnt for uid, places in found.items()}
+    if len(parts) == 1:
         videos = [train_manifest.video(uid) for uid in train_manifest.uids]
         judged = {video.uid: score_video(training.model, video, config) for video in videos}
     truth = {uid: train_manifest.truth(uid) for uid in judged}
@@ -760,32 +763,34 @@ def judge(
     The subjects are dealt into `config.parts` parts, or as many as there are; for each of the first `config.judged` a
     network is trained on the others.
     """
-    found: dict[str, Detections] = {}
     parts = subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed)
-    for number, part in enumerate(parts[: config.judged], start=1):
-        apart, others = manifest.only(part), manifest.only(uid for uid in manifest.uids if uid not in part)
-        assert not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
-        title = f"without part {number} of {len(parts)}"
-        training = _learnt(others, config, seed + number, folder, progress, title)
-        found |= {uid: score_video(training.model, apart.video(uid), config) for uid in part}
-    return found
+    apart = enumerate(parts[: config.judged], start=1)
+    calls = [(manifest, part, number, config, seed, folder) for number, part in apart]
+    learnt = side_by_side(_learnt, calls, device=config.train.device, progress=progress)
+    return {uid: places for _, found in learnt for uid, places in found.items()}
 
 
 def _learnt(
     manifest: Manifest,
+    part: Sequence[str],
+    number: int,
     config: I3dBiFpnConfig,
     seed: int,
     folder: str | Path | None,
     progress: bool | None,
-    title: str,
-) -> Trained[Spotter]:
-    return train(
-        untrained(config, seed),
-        Windows(manifest, config),
+) -> tuple[Trained[Spotter], dict[str, Detections]]:
+    """Return a network that has not seen a part (which may be nobody), and what it finds in that part."""
+    apart, others = manifest.only(part), manifest.only(uid for uid in manifest.uids if uid not in part)
+    assert not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
+    title = f"without part {number}" if part else "the network"
+    training = train(
+        untrained(config, seed + number),
+        Windows(others, config),
         loss_of(config),
         config.train,
-        seed,
+        seed + number,
         folder=None if folder is None else Path(folder) / title.replace(" ", "-"),
         progress=progress,
         title=title,
     )
+    return training, {uid: score_video(training.model, apart.video(uid), config) for uid in part}

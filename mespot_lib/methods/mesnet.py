@@ -26,7 +26,7 @@ from mespot_lib.features.face_flow import FaceFlow, FaceFlowRecipe, face_flow
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Manifest, Video
 from mespot_lib.proposals import PRINTED, Limits, Proposals, choose_limits, spot_proposals
-from mespot_lib.train import Model, TrainConfig, Trained, seeded, subject_parts, train
+from mespot_lib.train import Model, TrainConfig, Trained, seeded, side_by_side, subject_parts, train
 
 # Table II: kernel and dilation of the first and of the second layer of each sub-network
 SUBNETS = (((3, 1), (1, 1)), ((3, 1), (3, 1)), ((3, 1), (3, 2)), ((3, 1), (3, 3)), ((3, 2), (3, 3)))
@@ -1017,30 +1017,50 @@ def fit(
 
     folder : of checkpoints, for a training that may be interrupted.
     """
-    trainings, pretrainings = [], []
-    judged: dict[str, Proposals] = {}
-    for number, (learnt, apart) in enumerate(_splits(train_manifest, config, seed)):
-        model = untrained(config, seed + number)
-        own, others = reels(learnt, config), reels(apart, config)
-        if config.pretraining:
-            before = pretrained(own, others, config, seed + number, progress)
-            model.backbone.load_state_dict(before.model.backbone.state_dict())
-            pretrainings.append(before)
-        training = train(
-            model,
-            Clips(own, config),
-            loss_of(config),
-            config.train,
-            seed + number,
-            validation=Clips(others, replace(config, **_JUDGED)),
-            folder=None if folder is None else Path(folder) / f"network-{number}",
-            progress=progress,
-            title=f"network {number + 1} of {config.parts}",
-        )
-        trainings.append(training)
-        for uid in apart.uids:
-            judged[uid] = score_video((training.model,), apart.video(uid), config)
+    splits = _splits(train_manifest, config, seed)
+    calls = [(learnt, apart, number, config, seed, folder) for number, (learnt, apart) in enumerate(splits)]
+    networks = side_by_side(_network, calls, device=config.train.device, progress=progress)
+    judged = {uid: proposals for network in networks for uid, proposals in network.judged.items()}
     limits = PRINTED
     if config.limits == "f1":
         limits = choose_limits(judged, {uid: train_manifest.truth(uid) for uid in judged})
-    return Fitted(config, tuple(trainings), tuple(pretrainings), limits, judged)
+    trainings = tuple(network.training for network in networks)
+    before = tuple(network.before for network in networks if network.before is not None)
+    return Fitted(config, trainings, before, limits, judged)
+
+
+class _Network(NamedTuple):
+    """A trained network, its pre-training if there was one, and what it proposes in videos it has not learnt from."""
+
+    training: Trained[MesNet]
+    before: Trained[PreTraining] | None
+    judged: dict[str, Proposals]
+
+
+def _network(
+    learnt: Manifest,
+    apart: Manifest,
+    number: int,
+    config: MesNetConfig,
+    seed: int,
+    folder: str | Path | None,
+    progress: bool | None,
+) -> _Network:
+    model = untrained(config, seed + number)
+    own, others = reels(learnt, config), reels(apart, config)
+    before = pretrained(own, others, config, seed + number, progress) if config.pretraining else None
+    if before is not None:
+        model.backbone.load_state_dict(before.model.backbone.state_dict())
+    training = train(
+        model,
+        Clips(own, config),
+        loss_of(config),
+        config.train,
+        seed + number,
+        validation=Clips(others, replace(config, **_JUDGED)),
+        folder=None if folder is None else Path(folder) / f"network-{number}",
+        progress=progress,
+        title=f"network {number + 1} of {config.parts}",
+    )
+    judged = {uid: score_video((training.model,), apart.video(uid), config) for uid in apart.uids}
+    return _Network(training, before, judged)

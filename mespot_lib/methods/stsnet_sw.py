@@ -41,7 +41,16 @@ from mespot_lib.features.rest_face import RestFaces, rest_faces
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video
 from mespot_lib.stills import CLASSES, Stills, StillsRecipe, drawn_stills, list_affectnet, read_affectnet
-from mespot_lib.train import TrainConfig, Trained, load_weights, save_weights, seeded, subject_parts, train
+from mespot_lib.train import (
+    TrainConfig,
+    Trained,
+    load_weights,
+    save_weights,
+    seeded,
+    side_by_side,
+    subject_parts,
+    train,
+)
 
 LABELS = ("none", *KINDS)
 
@@ -861,28 +870,41 @@ def fit(
     """
     trunk = None if config.pretrain is None else pretrained_trunk(config, 0, progress)
     parts = subject_parts(train_manifest, min(config.parts, len(train_manifest.subjects)), seed)
-    trainings: list[Trained[StsNet]] = []
-    judged: dict[str, Curves] = {}
-    for number, part in enumerate(parts):
-        apart = train_manifest.only(part)
-        others = train_manifest.only(uid for uid in train_manifest.uids if len(parts) == 1 or uid not in part)
-        assert len(parts) == 1 or not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
-        model = untrained(config, seed + number)
-        if trunk is not None:
-            model.trunk.load_state_dict(trunk.state_dict())
-        training = train(
-            model,
-            WindowSamples(others, config),
-            cross_entropy,
-            config.train,
-            seed + number,
-            validation=WindowSamples(apart, config, every=3) if len(parts) > 1 else None,
-            folder=None if folder is None else Path(folder) / f"part-{number}",
-            progress=progress,
-            title=f"network {number + 1} of {len(parts)}",
-        )
-        trainings.append(training)
-        for uid in part:
-            judged[uid] = score_video((training.model,), apart.video(uid), config)
+    calls = [(train_manifest, parts, number, trunk, config, seed, folder) for number in range(len(parts))]
+    learnt = side_by_side(_learnt, calls, device=config.train.device, progress=progress)
+    trainings = tuple(training for training, _ in learnt)
+    judged = {uid: curves for _, found in learnt for uid, curves in found.items()}
     truth = {uid: train_manifest.truth(uid) for uid in judged}
-    return Fitted(config, tuple(trainings), choose_weights(judged, truth, config), judged)
+    return Fitted(config, trainings, choose_weights(judged, truth, config), judged)
+
+
+def _learnt(
+    manifest: Manifest,
+    parts: Sequence[Sequence[str]],
+    number: int,
+    trunk: nn.Module | None,
+    config: StsNetConfig,
+    seed: int,
+    folder: str | Path | None,
+    progress: bool | None,
+) -> tuple[Trained[StsNet], dict[str, Curves]]:
+    """Return the network that has not seen one part, and its scores of that part."""
+    part = parts[number]
+    apart = manifest.only(part)
+    others = manifest.only(uid for uid in manifest.uids if len(parts) == 1 or uid not in part)
+    assert len(parts) == 1 or not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
+    model = untrained(config, seed + number)
+    if trunk is not None:
+        model.trunk.load_state_dict(trunk.state_dict())
+    training = train(
+        model,
+        WindowSamples(others, config),
+        cross_entropy,
+        config.train,
+        seed + number,
+        validation=WindowSamples(apart, config, every=3) if len(parts) > 1 else None,
+        folder=None if folder is None else Path(folder) / f"part-{number}",
+        progress=progress,
+        title=f"network {number + 1} of {len(parts)}",
+    )
+    return training, {uid: score_video((training.model,), apart.video(uid), config) for uid in part}

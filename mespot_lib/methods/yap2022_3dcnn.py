@@ -42,7 +42,7 @@ from mespot_lib.features.crops import CropRecipe, FaceCrops, face_crops
 from mespot_lib.features.motion import sampling_step
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video, half_windows
-from mespot_lib.train import TrainConfig, Trained, seeded, subject_parts, train
+from mespot_lib.train import TrainConfig, Trained, seeded, side_by_side, subject_parts, train
 
 # slices x (frame, reference): what the streams see of a pair
 _SLICES = {
@@ -756,28 +756,41 @@ def fit(
     """
     skips_s = half_lengths_s(train_manifest, config)
     parts = subject_parts(train_manifest, min(config.parts, len(train_manifest.subjects)), seed)
-    trainings: list[Trained[Yap3dCnn]] = []
-    judged: dict[str, Curves] = {}
-    for number, part in enumerate(parts):
-        apart = train_manifest.only(part)
-        others = train_manifest.only(uid for uid in train_manifest.uids if len(parts) == 1 or uid not in part)
-        assert len(parts) == 1 or not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
-        training = train(
-            untrained(config, seed + number),
-            Pairs(others, config, skips_s),
-            loss_of(config),
-            config.train,
-            seed + number,
-            validation=Pairs(apart, config, skips_s, every=3) if len(parts) > 1 else None,
-            folder=None if folder is None else Path(folder) / f"part-{number}",
-            progress=progress,
-            title=f"network {number + 1} of {len(parts)}",
-        )
-        trainings.append(training)
-        for uid in part:
-            judged[uid] = score_video((training.model,), apart.video(uid), config, skips_s)
+    calls = [(train_manifest, parts, number, config, skips_s, seed, folder) for number in range(len(parts))]
+    learnt = side_by_side(_learnt, calls, device=config.train.device, progress=progress)
+    trainings = tuple(training for training, _ in learnt)
+    judged = {uid: curves for _, found in learnt for uid, curves in found.items()}
     truth = {uid: train_manifest.truth(uid) for uid in judged}
-    return Fitted(config, tuple(trainings), skips_s, choose_thresholds(judged, truth, config), judged)
+    return Fitted(config, trainings, skips_s, choose_thresholds(judged, truth, config), judged)
+
+
+def _learnt(
+    manifest: Manifest,
+    parts: Sequence[Sequence[str]],
+    number: int,
+    config: Yap3dCnnConfig,
+    skips_s: Mapping[str, float],
+    seed: int,
+    folder: str | Path | None,
+    progress: bool | None,
+) -> tuple[Trained[Yap3dCnn], dict[str, Curves]]:
+    """Return the network that has not seen one part, and its scores of that part."""
+    part = parts[number]
+    apart = manifest.only(part)
+    others = manifest.only(uid for uid in manifest.uids if len(parts) == 1 or uid not in part)
+    assert len(parts) == 1 or not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
+    training = train(
+        untrained(config, seed + number),
+        Pairs(others, config, skips_s),
+        loss_of(config),
+        config.train,
+        seed + number,
+        validation=Pairs(apart, config, skips_s, every=3) if len(parts) > 1 else None,
+        folder=None if folder is None else Path(folder) / f"part-{number}",
+        progress=progress,
+        title=f"network {number + 1} of {len(parts)}",
+    )
+    return training, {uid: score_video((training.model,), apart.video(uid), config, skips_s) for uid in part}
 
 
 def choose_thresholds(
