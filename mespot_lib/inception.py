@@ -129,7 +129,7 @@ class Inception(nn.Module):
         self.b3b = Unit(before, channels[5])
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = nnf.max_pool3d(x, 3, stride=1, padding=1)
+        pooled = _max_pool(x, (3, 3, 3), (1, 1, 1), padding=1)
         branches = [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(pooled)]
         return torch.cat(branches, dim=1)
 
@@ -157,7 +157,14 @@ def _scaled(channels: int, width: float) -> int:
 def same_max_pool(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
     """Return the maxima of x (B, C, T, H, W), which is not negative, with "same" padding by zeros."""
     before, after = _same_padding(x, kernel, stride)
-    return nnf.max_pool3d(_padded(x, before, after), kernel, stride)
+    return _max_pool(_padded(x, before, after), kernel, stride)
+
+
+def _max_pool(x: Tensor, kernel: Triple, stride: Triple, padding: int = 0) -> Tensor:
+    """Return `max_pool3d` of x; on CPUs with the channels innermost, which takes a tenth of the time on small maps."""
+    if x.device.type == "cpu":
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    return nnf.max_pool3d(x, kernel, stride, padding).contiguous()
 
 
 def _same_padding(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> tuple[list[int], list[int]]:

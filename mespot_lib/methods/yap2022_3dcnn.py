@@ -769,7 +769,7 @@ def _learnt(
     parts: Sequence[Sequence[str]],
     number: int,
     config: Yap3dCnnConfig,
-    skips_s: Mapping[str, float],
+    skips_s: tuple[float, float],
     seed: int,
     folder: str | Path | None,
     progress: bool | None,
