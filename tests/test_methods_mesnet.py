@@ -12,7 +12,6 @@ from toy import people_manifest
 
 from mespot_lib import held_out, metrics
 from mespot_lib.catalogue import load_dataset
-from mespot_lib.clips import clip_windows
 from mespot_lib.features.face_flow import FaceFlow, FaceFlowRecipe
 from mespot_lib.manifest import loso_folds
 from mespot_lib.methods import mesnet as me
@@ -502,9 +501,10 @@ def test_clips_find_what_one_pass_over_the_video_finds(toy_flow, clip_s, overlap
     model = me.untrained(config, 1)
     flow = toy_flow["p0"]
     with torch.inference_mode():
-        (f,) = me._features([model], flow, FPS, config)
-        windows = clip_windows(len(f), round(clip_s * FPS), round(overlap_s * FPS))
-        where, p_cpn = me._proposed([model], [f], windows, config.floor)
+        features = me._Features([model], flow, FPS, config)
+        (f,) = features.of(0, features.total)
+        found = np.concatenate(list(me._proposed([model], features, config)))
+        where, p_cpn = found[:, :3], found[:, 3]
         once = me.places(len(f))
         inside = (once[:, 0] >= 0) & (once[:, 1] <= len(f))
         expected = model.cpn(model.backbone.time(f.T[None]))[0].softmax(1)[inside, 0].numpy()
@@ -527,6 +527,28 @@ def test_every_frame_goes_through_the_network_once(toy, monkeypatch):
     )
     me.score_video([model], toy.video(toy.uids[0]), config)
     assert sum(seen) == LENGTH + 4
+
+
+def test_features_are_forgotten_on_the_way_and_nothing_else_changes(toy, monkeypatch):
+    config = small(clip_s=1.0, overlap_s=0.6, floor=0.0, context=0.5)
+    model, video = me.untrained(config, 0), toy.video(toy.uids[0])
+    whole = me.score_video([model], video, config)
+    seen, held, of = [], [], me._Features.of
+
+    def noted(self, first, stop):
+        held.append(len(self._blocks))
+        return of(self, first, stop)
+
+    spatial = model.backbone.spatial
+    monkeypatch.setattr(model.backbone, "spatial", lambda x: seen.append(len(x)) or spatial(x))
+    monkeypatch.setattr(me._Features, "of", noted)
+    for name, value in {"_FRAMES_AT_ONCE": 16, "_SAMPLES_HELD": 96, "_PROPOSALS_AT_ONCE": 40}.items():
+        monkeypatch.setattr(me, name, value)
+    apart = me.score_video([model], video, config)
+    assert sum(seen) == LENGTH + 4  # nothing was forgotten too soon
+    assert max(held) <= (96 + 2 * FPS) / 16 + 2 < (LENGTH + 4) / 16
+    assert np.array_equal(apart.frames, whole.frames)
+    assert apart.table() == pytest.approx(whole.table(), abs=1e-5)
 
 
 def test_a_short_video_is_scored_whole(toy_flow, toy, monkeypatch):

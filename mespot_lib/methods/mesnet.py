@@ -10,7 +10,8 @@ notebook 30, "Where we had to choose". Places are counted in samples, about 30 p
 sample a and ends before sample b.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +38,7 @@ _AFTER_APEX_S = 0.2  # an MaE in the pre-training ends so long after its apex
 _STEPS_OF_A_RISE = 5  # steps are so much smaller than the displacement of an ME
 _JUDGED: dict[str, Any] = {"me_clips": 3, "mae_clips": 2, "none_clips": 1}  # enough to choose an epoch by
 _FRAMES_AT_ONCE, _PROPOSALS_AT_ONCE = 512, 1024
+_SAMPLES_HELD = 4096  # of features, at most half of which wait for places to be looked at
 
 
 # What the paper prints of `Fitted.settings` (section IV-A): 0.5 for all three.
@@ -383,21 +385,29 @@ class MesNet(nn.Module):
         return kind.unflatten(0, chosen.shape), ends.unflatten(0, chosen.shape)
 
 
-def resampled(f: Tensor, where: Tensor, count: int, context: float = 0.0) -> Tensor:
+class Part(NamedTuple):
+    """Which part of a video some features are of: sample of the first, and how many the video has."""
+
+    first: int
+    total: int
+
+
+def resampled(f: Tensor, where: Tensor, count: int, context: float = 0.0, part: Part | None = None) -> Tensor:
     """Return F (B, L, N) at `count` moments from the first to the last sample of places (B, P, 2): (B, P, L, count).
 
-    context : how much further on either side, in lengths of the place.
+    context : how much further on either side, in lengths of the place; part : of the video that f is, None for all
     """
+    begin, total = part or (0, f.shape[-1])
     first, last = where[..., :1].to(f.dtype), where[..., 1:].to(f.dtype) - 1
     first, last = first - context * (last - first), last + context * (last - first)
     at = first + (last - first) * torch.linspace(0, 1, count, device=f.device, dtype=f.dtype)
-    at = at.clamp(0, f.shape[-1] - 1)
+    at = at.clamp(0, total - 1)
     low = at.floor().long()
-    high = (low + 1).clamp_max(f.shape[-1] - 1)
+    high = (low + 1).clamp_max(total - 1)
     rows = torch.arange(len(f), device=f.device)[:, None, None]
     by_time = f.transpose(1, 2)  # (B, N, L)
     share = (at - low).unsqueeze(-1)
-    return torch.lerp(by_time[rows, low], by_time[rows, high], share).transpose(-1, -2)
+    return torch.lerp(by_time[rows, low - begin], by_time[rows, high - begin], share).transpose(-1, -2)
 
 
 def squares(*modules: nn.Module) -> Tensor:
@@ -776,23 +786,24 @@ class Clips:
 
 
 def score_video(models: Sequence[MesNet], video: Video, config: MesNetConfig) -> Proposals:
-    """Return the proposals of a video by the median of some networks; each frame goes through each of them once."""
+    """Return the proposals of a video by the median of some networks; each frame goes through each of them once.
+
+    Memory does not grow with the video: features are forgotten once their places have been looked at.
+    """
     flow = face_flow(video, config.flow)
     step = int(flow.frames[1] - flow.frames[0]) if len(flow.frames) > 1 else 1
-    rate_hz, total = video.fps / step, len(flow.frames)
     with torch.inference_mode():
-        features = _features(models, flow, rate_hz, config)  # each (N + 4, L)
-        windows = clip_windows(
-            total + 2 * _BEFORE, round(config.clip_s * rate_hz), round(config.overlap_s * rate_hz)
-        )
-        where, p_cpn = _proposed(models, features, windows, config.floor)
-        kept = _seen(where - _BEFORE, flow)
-        where, p_cpn = where[kept], p_cpn[kept]
-        p_crn, ends = _looked_at(models, features, where)
-    length = (where[:, 1] - where[:, 0])[:, None]
-    edges = (where[:, :2] - _BEFORE) * step
+        features = _Features(models, flow, video.fps / step, config)
+        looked = [
+            (rows, *_looked_at(models, features, rows[:, :2].astype(np.int64)))
+            for rows in _in_batches(_proposed(models, features, config))
+        ]
+    found, p_crn, ends = (np.concatenate(column) for column in zip(*looked, strict=True))
+    length = (found[:, 1] - found[:, 0])[:, None]
+    edges = (found[:, :2] - _BEFORE) * step
     moved = np.round(edges + ends * length * step).astype(np.int64)
-    return Proposals(_closed(edges, video), _closed(moved, video), p_cpn, p_crn, where[:, 2])
+    frames = _closed(edges.astype(np.int64), video)
+    return Proposals(frames, _closed(moved, video), found[:, 3], p_crn, found[:, 2].astype(np.int64))
 
 
 def _closed(edges: np.ndarray, video: Video) -> np.ndarray:
@@ -801,40 +812,72 @@ def _closed(edges: np.ndarray, video: Video) -> np.ndarray:
     return np.column_stack([onset, np.clip(edges[:, 1] - 1, onset, video.length - 1)]).astype(np.int64)
 
 
-def _features(models: Sequence[MesNet], flow: FaceFlow, rate_hz: float, config: MesNetConfig) -> list[Tensor]:
-    """Return f of all samples of a video with two empty ones before and after, (N + 4, L) for each network."""
-    device = next(models[0].parameters()).device
-    total = len(flow.frames)
-    samples = total + 2 * _BEFORE
-    features = [torch.empty(samples, model.backbone.length, device=device) for model in models]
-    for first in range(-_BEFORE, total + _BEFORE, _FRAMES_AT_ONCE):
-        stop = min(first + _FRAMES_AT_ONCE, total + _BEFORE)
-        x = torch.from_numpy(network_input(flow.steps, first, stop, rate_hz, config)).to(device)
-        for model, own in zip(models, features, strict=True):
-            own[first + _BEFORE : stop + _BEFORE] = model.backbone.spatial(x)
-    return features
+class _Features:
+    """f of a video with two empty samples before and after, for each network; computed when asked for, kept a while."""
+
+    def __init__(self, models: Sequence[MesNet], flow: FaceFlow, rate_hz: float, config: MesNetConfig):
+        self.models, self.flow, self.rate_hz, self.config = models, flow, rate_hz, config
+        self.device = next(models[0].parameters()).device
+        self.total = len(flow.frames) + 2 * _BEFORE
+        self._blocks: dict[int, list[Tensor]] = {}
+
+    def of(self, first: int, stop: int) -> list[Tensor]:
+        """Return f (stop - first, L) of the samples first..stop-1, for each network."""
+        numbers = range(first // _FRAMES_AT_ONCE, -(-stop // _FRAMES_AT_ONCE))
+        for number in numbers:
+            if number not in self._blocks:
+                self._blocks[number] = self._block(number * _FRAMES_AT_ONCE)
+        rows = slice(first - numbers[0] * _FRAMES_AT_ONCE, stop - numbers[0] * _FRAMES_AT_ONCE)
+        each = zip(*(self._blocks[number] for number in numbers), strict=True)
+        return [torch.cat(blocks)[rows] for blocks in each]
+
+    def _block(self, first: int) -> list[Tensor]:
+        stop = min(first + _FRAMES_AT_ONCE, self.total)
+        steps, rate_hz = self.flow.steps, self.rate_hz
+        x = torch.from_numpy(network_input(steps, first - _BEFORE, stop - _BEFORE, rate_hz, self.config))
+        return [model.backbone.spatial(x.to(self.device)) for model in self.models]
+
+    def forget(self, before: int) -> None:
+        """Forget what lies before a sample; it would be computed again."""
+        self._blocks = {n: block for n, block in self._blocks.items() if (n + 1) * _FRAMES_AT_ONCE > before}
 
 
-def _proposed(
-    models: Sequence[MesNet], features: Sequence[Tensor], windows: np.ndarray, floor: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places (P, 3), in samples of the padded video, once each, and their p_cpn (P,), `floor` or more."""
-    found, clip, probabilities = [], [], []
+def _proposed(models: Sequence[MesNet], features: _Features, config: MesNetConfig) -> Iterator[np.ndarray]:
+    """Yield the places that each clip of a video has for itself, with a p_cpn of `floor` or more.
+
+    They are (P, 4): first sample and one after the last in the padded video, sub-network, p_cpn.
+    """
+    length, overlap = (round(s * features.rate_hz) for s in (config.clip_s, config.overlap_s))
+    windows = clip_windows(features.total, length, overlap)
+    known = np.concatenate([[0], np.cumsum(features.flow.known)])
     for number, (first, last) in enumerate(windows):
+        features.forget(first - _SAMPLES_HELD)
         where = places(last - first + 1)
         inside = (where[:, 0] >= 0) & (where[:, 1] <= last - first + 1)
         each = [
-            model.cpn(model.backbone.time(f[first : last + 1].T[None]))[0].softmax(dim=1)[:, 0]
-            for model, f in zip(models, features, strict=True)
+            model.cpn(model.backbone.time(f.T[None]))[0].softmax(dim=1)[:, 0]
+            for model, f in zip(models, features.of(first, last + 1), strict=True)
         ]
         p_cpn = _agreed(each)
-        probable = inside & (p_cpn >= floor)
-        found.append(where[probable] + (first, first, 0))
-        clip.append(np.full(probable.sum(), number))
-        probabilities.append(p_cpn[probable])
-    proposed, clips, p_of = (np.concatenate(column) for column in (found, clip, probabilities))
-    once = stitched(proposed[:, :2] - (0, 1), clips, windows)
-    return proposed[once], p_of[once]
+        probable = inside & (p_cpn >= config.floor)
+        where, p_cpn = where[probable] + (first, first, 0), p_cpn[probable]
+        own = stitched(where[:, :2] - (0, 1), np.full(len(where), number), windows)
+        kept = own & _seen(where - _BEFORE, known)
+        yield np.column_stack([where[kept], p_cpn[kept]])
+
+
+def _in_batches(found: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the rows of `_proposed` by so many as are looked at together, or fewer before their features are lost."""
+    waiting = np.empty((0, 4))
+    for rows in found:
+        waiting = np.concatenate([waiting, rows])
+        while len(waiting) >= _PROPOSALS_AT_ONCE:
+            yield waiting[:_PROPOSALS_AT_ONCE]
+            waiting = waiting[_PROPOSALS_AT_ONCE:]
+        if len(waiting) and np.ptp(waiting[:, 0]) > _SAMPLES_HELD // 2:
+            yield waiting
+            waiting = waiting[:0]
+    yield waiting
 
 
 def _agreed(each: Sequence[Tensor]) -> np.ndarray:
@@ -846,28 +889,28 @@ def _agreed(each: Sequence[Tensor]) -> np.ndarray:
     return torch.stack(tuple(each)).quantile(0.5, dim=0).double().cpu().numpy()
 
 
-def _seen(where: np.ndarray, flow: FaceFlow) -> np.ndarray:
-    """Tell which places (P, 2) have some motion known in them: not those in a gap."""
-    known = np.concatenate([[0], np.cumsum(flow.known)])
-    first, stop = (np.clip(where[:, i], 0, len(flow.known)) for i in (0, 1))
+def _seen(where: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Tell which places (P, 2) have some motion known in them, not those in a gap; known : (N + 1,) summed up."""
+    first, stop = (np.clip(where[:, i], 0, len(known) - 1) for i in (0, 1))
     return 2 * (known[stop] - known[first]) >= stop - first
 
 
 def _looked_at(
-    models: Sequence[MesNet], features: Sequence[Tensor], where: np.ndarray
+    models: Sequence[MesNet], features: _Features, where: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return p_crn (P,) and r (P, 2) of places."""
-    p_crn, ends = np.empty(len(where)), np.empty((len(where), 2))
-    for first in range(0, len(where), _PROPOSALS_AT_ONCE):
-        rows = slice(first, first + _PROPOSALS_AT_ONCE)
-        each = []
-        for model, f in zip(models, features, strict=True):
-            inside = torch.from_numpy(where[None, rows, :2]).to(f.device)
-            kind, r = model.crn(resampled(f.T[None], inside, model.n_cr, model.context)[0], model.backbone)
-            each.append(torch.cat([kind.softmax(dim=1)[:, :1], r], dim=1))
-        agreed = _agreed(each)
-        p_crn[rows], ends[rows] = agreed[:, 0], agreed[:, 1:]
-    return p_crn, ends
+    """Return p_crn (P,) and r (P, 2) of places (P, 2)."""
+    if not len(where):
+        return np.empty(0), np.empty((0, 2))
+    wider = math.ceil(features.config.context * np.diff(where).max()) + 2
+    first, stop = max(0, where[:, 0].min() - wider), min(features.total, where[:, 1].max() + wider)
+    inside = torch.from_numpy(where[None]).to(features.device)
+    each = []
+    for model, f in zip(models, features.of(first, stop), strict=True):
+        part = Part(first, features.total)
+        kind, r = model.crn(resampled(f.T[None], inside, model.n_cr, model.context, part)[0], model.backbone)
+        each.append(torch.cat([kind.softmax(dim=1)[:, :1], r], dim=1))
+    agreed = _agreed(each)
+    return agreed[:, 0], agreed[:, 1:]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
