@@ -130,9 +130,9 @@ def make_muscles(shape: FaceShape, rng: np.random.Generator) -> Muscles:
     rows, furrows = [], []
     for action_unit in ACTION_UNITS:
         for side in SIDES:
-            offset = rng.normal(0, 2.5, 2).clip(-5, 5)
+            shift = rng.normal(0, 2.5, 2).clip(-5, 5)
             width = np.exp(rng.normal(0, 0.08, 2)).clip(0.86, 1.2)
-            rows.append(_displacement(action_unit, side, shape, offset, width, x, y))
+            rows.append(_displacement(action_unit, side, shape, shift, width, x, y))
             darkening = _furrows(action_unit, side, shape, furrow_x, furrow_y)
             furrows.append(None if darkening is None else _cut_out(darkening * FURROW_DEPTH))
     rows.append(_jaw_drop(shape, x, y))
@@ -143,7 +143,7 @@ def _displacement(
     action_unit: str,
     side: int,
     shape: FaceShape,
-    offset: np.ndarray,
+    shift: np.ndarray,
     width: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
@@ -155,8 +155,8 @@ def _displacement(
         strength = np.exp(
             -0.5
             * (
-                ((x - side * centre_x - offset[0]) / (push.sigma_x * width[0])) ** 2
-                + ((y - centre_y - offset[1]) / (push.sigma_y * width[1])) ** 2
+                ((x - side * centre_x - shift[0]) / (push.sigma_x * width[0])) ** 2
+                + ((y - centre_y - shift[1]) / (push.sigma_y * width[1])) ** 2
             )
         )
         # The two sides share the midline, so that both together reach no further than one of them.
