@@ -182,19 +182,25 @@ def side_by_side(
     progress : show a bar on stderr, of each training or of the networks done; None shows it on terminals only.
     """
     import joblib
+    from joblib.externals.loky import get_reusable_executor
 
     if len(calls) < 2 or joblib.cpu_count() < 2 or choose_device(device).type != "cpu":
         return [work(*call, progress) for call in calls]
-    with (
-        joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=5),
-        _bar(len(calls), 0, title, progress) as bar,
-    ):
-        done = []
-        for one in joblib.Parallel(n_jobs=len(calls), return_as="generator")(
-            joblib.delayed(work)(*call, False) for call in calls
+    jobs = [joblib.delayed(work)(*call, False) for call in calls]
+    at_once = min(
+        len(calls), 2 * joblib.cpu_count()
+    )  # three networks on two cores end sooner so than two and one
+    done = []
+    try:
+        with (
+            joblib.parallel_config("loky", inner_max_num_threads=1),
+            _bar(len(calls), 0, title, progress) as bar,
         ):
-            done.append(one)
-            bar.update()
+            for one in joblib.Parallel(at_once, return_as="generator")(jobs):
+                done.append(one)
+                bar.update()
+    finally:  # a process that has torch and waits holds memory for nothing
+        get_reusable_executor(reuse=True).shutdown()
     return done
 
 

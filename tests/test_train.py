@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -297,6 +298,8 @@ def test_networks_side_by_side_are_those_in_turn(monkeypatch):
     assert {one[1] for one in in_turn} == {os.getpid()}
     assert len({one[1] for one in beside} | {os.getpid()}) == 3
     assert {one[2] for one in beside} == {1}
+    running = {child.pid for child in psutil.Process().children(recursive=True)}
+    assert not running & {one[1] for one in beside}  # nobody is left behind
 
 
 def test_what_goes_wrong_beside_is_told_here(monkeypatch):

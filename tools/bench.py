@@ -36,6 +36,7 @@ BENCHMARKS = {
     "inference_stsnet": ("methods", "stsnet"),
     "inference_i3d_bifpn": ("methods", "i3d"),
     "training": ("methods", "training"),
+    "fitting": ("methods", "fitting"),
     "scoring": ("scoring", "entries"),
     "manifest": ("running", "reading_a_dataset"),
     "starting": ("running", "starting"),

@@ -3,8 +3,9 @@
 The networks are untrained and the pictures are random: neither changes how long anything takes.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,51 @@ def drawn_once(samples: Any, loop: Any) -> tuple:
     """Return one batch."""
     rng = np.random.default_rng(0)
     return samples.batch(np.resize(samples.order(rng), loop.batch_size), rng)
+
+
+def fitting(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[Case | Growth]:
+    """Yield the benchmark of training the networks of a fit side by side: a short fit of MESNet."""
+    from mespot_lib.methods import mesnet as me
+
+    manifest, cores = material.drawn(place), os.cpu_count() or 1
+    config = getattr(me.MesNetConfig, setting.profile)()
+    apart(lambda: len(me.reels(manifest, config)))  # features are measured
+    short: dict[str, Any] = (
+        {"epochs": 1, "batches_per_epoch": 2} if tiny else {"epochs": 3, "batches_per_epoch": 40}
+    )
+    short |= {"device": setting.device, "patience": None}
+    config = replace(config, train=replace(config.train, **short), pretrain=replace(config.pretrain, **short))
+
+    def fit(processes: int, threads: int) -> me.Fitted:
+        with _allowed(processes, threads):
+            return me.fit(manifest, config, 0, progress=False)
+
+    yield Case(
+        "fitting_mesnet",
+        f"a short fit of MESNet: {config.parts} networks side by side, each in a process of one thread",
+        "fit",
+        1,
+        ours=lambda: fit(cores, 1),
+        beside=f"one network after the other, with {cores} threads",
+        theirs=lambda: fit(1, cores),
+        on_the_wall=True,
+        once=True,
+        forked=False,
+    )
+
+
+@contextmanager
+def _allowed(processes: int, threads: int) -> Iterator[None]:
+    """Let `side_by_side` think that there are so many CPUs, and torch use so many threads in this process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with mock.patch.dict(os.environ, {"LOKY_MAX_CPU_COUNT": str(processes)}):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
