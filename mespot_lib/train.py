@@ -173,10 +173,10 @@ def side_by_side(
 ) -> list[Result]:
     """Return ``work(*call, progress)`` of every call, in order; on a CPU each in a process of its own, of one thread.
 
-    A second thread hardly helps a small network, and hinders it where other work is on the machine: its layers are so
-    small that threads mostly wait for each other. Networks that know nothing of each other fill the cores instead, and
-    come out the same bit for bit as one after the other in one thread. They are trained in turn on a GPU, and where one
-    CPU is all there is or may be used (`LOKY_MAX_CPU_COUNT=1`, which the runs of a sweep are given).
+    So the networks, which know nothing of each other, fill the cores, where the threads of numpy and torch in one
+    process get in each other's way; and they come out the same bit for bit as one after the other in one thread. They
+    are trained in turn on a GPU, and where one CPU is all there is or may be used (`LOKY_MAX_CPU_COUNT=1`, which the
+    runs of a sweep are given).
 
     work : a function at the top of a module; it and its arguments must be picklable.
     progress : show a bar on stderr, of each training or of the networks done; None shows it on terminals only.
@@ -196,7 +196,7 @@ def side_by_side(
             joblib.parallel_config("loky", inner_max_num_threads=1),
             _bar(len(calls), 0, title, progress) as bar,
         ):
-            for one in joblib.Parallel(at_once, return_as="generator")(jobs):
+            for one in joblib.Parallel(at_once, return_as="generator", max_nbytes=None)(jobs):
                 done.append(one)
                 bar.update()
     finally:  # a process that has torch and waits holds memory for nothing

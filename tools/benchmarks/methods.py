@@ -4,8 +4,10 @@ The networks are untrained and the pictures are random: neither changes how long
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -306,45 +308,45 @@ def fitting(place: Path, tiny: bool, setting: Setting = Setting()) -> Iterator[C
     """Yield the benchmark of training the networks of a fit side by side: a short fit of MESNet."""
     from mespot_lib.methods import mesnet as me
 
-    manifest, cores = material.drawn(place), os.cpu_count() or 1
     config = getattr(me.MesNetConfig, setting.profile)()
-    apart(lambda: len(me.reels(manifest, config)))  # features are measured
-    short: dict[str, Any] = (
-        {"epochs": 1, "batches_per_epoch": 2} if tiny else {"epochs": 3, "batches_per_epoch": 40}
-    )
-    short |= {"device": setting.device, "patience": None}
-    config = replace(config, train=replace(config.train, **short), pretrain=replace(config.pretrain, **short))
-
-    def fit(processes: int, threads: int) -> me.Fitted:
-        with _allowed(processes, threads):
-            return me.fit(manifest, config, 0, progress=False)
-
+    apart(lambda: len(me.reels(material.drawn(place), config)))  # features are measured
+    cores = os.cpu_count() or 1
     yield Case(
         "fitting_mesnet",
-        f"a short fit of MESNet: {config.parts} networks side by side, each in a process of one thread",
+        "a short fit of MESNet: three networks side by side, each in a process of one thread",
         "fit",
         1,
-        ours=lambda: fit(cores, 1),
-        beside=f"one network after the other, with {cores} threads",
-        theirs=lambda: fit(1, cores),
+        ours=lambda: _fit_as_started(place, tiny, setting, cores),
+        beside=f"one network after the other, numpy and torch with {cores} threads each, as they start",
+        theirs=lambda: _fit_as_started(place, tiny, setting, 1),
         on_the_wall=True,
         once=True,
         forked=False,
     )
 
 
-@contextmanager
-def _allowed(processes: int, threads: int) -> Iterator[None]:
-    """Let `side_by_side` think that there are so many CPUs, and torch use so many threads in this process."""
-    import torch
+def _short_fit(place: Path, tiny: bool, setting: Setting) -> None:
+    """Fit MESNet for a short while to the drawn set."""
+    from mespot_lib.methods import mesnet as me
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with mock.patch.dict(os.environ, {"LOKY_MAX_CPU_COUNT": str(processes)}):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    config = getattr(me.MesNetConfig, setting.profile)()
+    short: dict[str, Any] = {"epochs": 1 if tiny else 3, "batches_per_epoch": 2 if tiny else 40}
+    short |= {"device": setting.device, "patience": None}
+    config = replace(config, train=replace(config.train, **short), pretrain=replace(config.pretrain, **short))
+    me.fit(material.drawn(place), config, 0, progress=False)
+
+
+def _fit_as_started(place: Path, tiny: bool, setting: Setting, processes: int) -> None:
+    """Fit in a program of its own, as it starts where nobody has set a number of threads."""
+    code = f"""
+from pathlib import Path
+from benchmarks import methods
+methods._short_fit(Path({str(place)!r}), {tiny}, methods.Setting({setting.profile!r}, {setting.device!r}))
+"""
+    kept = {name: value for name, value in os.environ.items() if "_THREADS" not in name}
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = kept | {"LOKY_MAX_CPU_COUNT": str(processes), "PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
