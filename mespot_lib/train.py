@@ -187,9 +187,8 @@ def side_by_side(
     if len(calls) < 2 or joblib.cpu_count() < 2 or choose_device(device).type != "cpu":
         return [work(*call, progress) for call in calls]
     jobs = [joblib.delayed(work)(*call, False) for call in calls]
-    at_once = min(
-        len(calls), 2 * joblib.cpu_count()
-    )  # three networks on two cores end sooner so than two and one
+    # three networks on two cores end sooner all at once than two and then one
+    at_once = min(len(calls), 2 * joblib.cpu_count())
     done = []
     try:
         with (

@@ -182,12 +182,10 @@ def press(page, label, keys):
 
 def hit(page, label, key):
     """Press a key until the slider has moved: one that the browser mislays says nothing about the explorer."""
-    before, moved = (
-        readout(page, label),
-        "([row, before]) => row.querySelector('.widget-readout').innerText !== before",
-    )
     from playwright.sync_api import TimeoutError as Late
 
+    before = readout(page, label)
+    moved = "([row, before]) => row.querySelector('.widget-readout').innerText !== before"
     for _ in range(3):
         row_of(page, label).locator(".noUi-handle").focus()
         page.keyboard.press(key)
