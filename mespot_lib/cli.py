@@ -460,7 +460,8 @@ def explore(
     folder = reports or explore_page.default_reports()
     with explore_page.served(folder, host, port, browser) as (voila, address):
         typer.echo(f"The threshold explorer of {folder} is at {address} (Ctrl+C ends it).")
-        voila.wait()
+        if voila.wait():
+            raise explore_page.PageError(f"the page has ended; Voila's exit status is {voila.returncode}")
 
 
 def _print_report(

@@ -5,6 +5,7 @@ talk to the widgets but execute nothing. No file is served, nothing can be uploa
 look; opened to others, the page asks for a token.
 """
 
+import getpass
 import importlib.util
 import ipaddress
 import json
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from mespot_lib import places
 
@@ -90,8 +93,12 @@ def settings(host: str, port: int, token: str, browser: bool) -> dict[str, Any]:
     }
 
 
-def free_port(host: str, first: int) -> int:
-    """Return the first free port from `first` on.
+@contextmanager
+def reserved_port(host: str, first: int) -> Iterator[int]:
+    """Give the first free port from `first` on, which no other explorer takes while the block runs.
+
+    Voila listens seconds after it was started. Of two explorers started together, the second would find the same port
+    free, end for want of it, and its page would be served by the first.
 
     Raises
     ------
@@ -99,13 +106,35 @@ def free_port(host: str, first: int) -> int:
         If the address is not one of this machine's, or no port is free.
     """
     for port in range(first, min(first + 50, 65536)):
+        lock = FileLock(Path(tempfile.gettempdir()) / f"mespot-explore-{getpass.getuser()}-{port}.lock")
         try:
-            with socket.create_server((host, port), reuse_port=False):
-                return port
-        except OSError as error:
-            if not isinstance(error, PermissionError) and "in use" not in str(error):
-                raise PageError(f"cannot serve on {host}: {error}") from None
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        try:
+            if is_free(host, port):
+                yield port
+                return
+        finally:
+            lock.release()
     raise PageError(f"no port is free on {host} from {first} on; choose another one with --port")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether nothing listens on a port.
+
+    Raises
+    ------
+    PageError
+        If the address is not one of this machine's.
+    """
+    try:
+        with socket.create_server((host, port), reuse_port=False):
+            return True
+    except OSError as error:
+        if not isinstance(error, PermissionError) and "in use" not in str(error):
+            raise PageError(f"cannot serve on {host}: {error}") from None
+    return False
 
 
 @contextmanager
@@ -117,13 +146,13 @@ def served(
     Raises
     ------
     PageError
-        If Voila is not installed, or as `free_port`.
+        If Voila is not installed, or as `reserved_port`.
     """
     if importlib.util.find_spec("voila") is None:
         raise PageError("the page needs Voila: pip install 'mespot[explore]'")
-    port = free_port(host, port)
     token = "" if is_local(host) else secrets.token_urlsafe(24)
-    with tempfile.TemporaryDirectory(prefix="mespot-explore-", ignore_cleanup_errors=True) as scratch:
+    scratch_folder = tempfile.TemporaryDirectory(prefix="mespot-explore-", ignore_cleanup_errors=True)
+    with reserved_port(host, port) as port, scratch_folder as scratch:
         folder = Path(scratch)  # only its owner may look into it, so the token is safe there
         (folder / "page").mkdir()
         (folder / "page" / "explorer.ipynb").write_text(json.dumps(page_notebook(reports)), encoding="utf-8")

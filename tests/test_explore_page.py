@@ -34,7 +34,27 @@ def test_the_page_shows_no_source_no_traceback_and_no_file():
 def test_a_port_in_use_is_passed_over():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert explore_page.free_port("127.0.0.1", port) > port
+        with explore_page.reserved_port("127.0.0.1", port) as free:
+            assert free > port
+
+
+def test_two_explorers_started_together_have_a_port_each():
+    """Neither listens yet when the other looks for a port."""
+    with (
+        explore_page.reserved_port("127.0.0.1", 8921) as one,
+        explore_page.reserved_port("127.0.0.1", 8921) as other,
+    ):
+        assert one != other
+    with explore_page.reserved_port("127.0.0.1", one) as again:
+        assert again == one
+
+
+@has_voila
+def test_a_page_that_ends_by_itself_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(explore_page, "settings", lambda *_: {"Voila": {"ip": "192.0.2.1", "port": 1}})
+    said = CliRunner().invoke(app, ["explore", "--reports", str(tmp_path), "--no-browser"])
+    assert said.exit_code == 2
+    assert "the page has ended" in said.stderr
 
 
 def test_an_address_of_another_machine_is_refused():

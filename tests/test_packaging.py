@@ -1,6 +1,7 @@
 """One set of versions: pyproject's ranges, the two locks and the conda environment say the same."""
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -106,6 +107,20 @@ def test_the_oldest_lock_holds_the_least_that_each_range_allows(requirement):
 def test_the_oldest_lock_has_mediapipe_as_the_lock_has_it():
     lock, oldest = pins("requirements.lock"), pins("requirements-oldest.lock")
     assert {name: oldest[name] for name in WITH_MEDIAPIPE} == {name: lock[name] for name in WITH_MEDIAPIPE}
+
+
+def test_tests_of_a_group_run_in_one_process(tmp_path):
+    """What `make test` counts on: a server or a set that several tests share is there once."""
+    (tmp_path / "test_some.py").write_text(
+        "import os\nfrom pathlib import Path\nimport pytest\n\n"
+        "@pytest.mark.xdist_group('one')\n@pytest.mark.parametrize('number', range(8))\n"
+        "def test_some(number):\n    (Path(__file__).parent / os.environ['PYTEST_XDIST_WORKER']).touch()\n"
+    )
+    options = f"-q -c {os.devnull} -p no:cacheprovider -n 2 --dist loadgroup --rootdir"
+    command = [sys.executable, "-m", "pytest", *options.split(), tmp_path, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert len(list(tmp_path.glob("gw*"))) == 1
 
 
 def test_the_environment_file_is_python_pip_and_the_lock():
