@@ -163,6 +163,26 @@ def subject_parts(manifest: Manifest, parts: int, seed: int, draws: int = 300) -
     return [tuple(uid for uid in manifest.uids if best[owner[uid]] == part) for part in range(parts)]
 
 
+def parted(manifest: Manifest, part: Sequence[str]) -> tuple[Manifest, Manifest]:
+    """Return the videos that are not in a part, to learn from, and those that are, to judge by.
+
+    part : uids, as `subject_parts` deals them; if these are all there are, they are on both sides.
+
+    Raises
+    ------
+    TrainError
+        If a subject has videos on both sides.
+    """
+    inside = set(part)
+    everybody = len(inside) == len(manifest.uids)
+    others = manifest.only(uid for uid in manifest.uids if everybody or uid not in inside)
+    apart = manifest.only(part)
+    shared = set(others.subjects) & set(apart.subjects)
+    if shared and not everybody:
+        raise TrainError(f"on both sides: subject {', '.join(sorted(shared))}")
+    return others, apart
+
+
 def side_by_side(
     work: Callable[..., Result],
     calls: Sequence[Sequence[Any]],

@@ -23,6 +23,7 @@ from mespot_lib.train import (
     TrainConfig,
     TrainError,
     choose_device,
+    parted,
     seeded,
     side_by_side,
     subject_parts,
@@ -271,6 +272,21 @@ def test_parts_hold_whole_subjects():
     assert [len({manifest.video(uid).subject for uid in part}) for part in parts] == [1, 1]
     with pytest.raises(TrainError, match="2 subjects"):
         subject_parts(manifest, 3, seed=0)
+
+
+def test_no_subject_is_learnt_from_and_judged_by():
+    manifest = toy_manifest()
+    for part in subject_parts(manifest, 2, seed=0):
+        others, apart = parted(manifest, part)
+        assert not set(others.subjects) & set(apart.subjects)
+        assert sorted(others.uids + apart.uids) == sorted(manifest.uids)
+        assert list(apart.uids) == list(part)
+    one_subject = [uid for uid in manifest.uids if manifest.video(uid).subject == manifest.subjects[0]]
+    with pytest.raises(TrainError, match=f"both sides: subject {manifest.subjects[0]}"):
+        parted(manifest, one_subject[:1])
+    nobody, all_of_them = parted(manifest, ()), parted(manifest, manifest.uids)
+    assert [list(side.uids) for side in nobody] == [list(manifest.uids), []]
+    assert [list(side.uids) for side in all_of_them] == [list(manifest.uids)] * 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -36,7 +36,7 @@ from mespot_lib.inception import I3d, load_i3d, stages
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video
 from mespot_lib.pyramid import Fusion, Pyramid
-from mespot_lib.train import TrainConfig, Trained, seeded, side_by_side, subject_parts, train
+from mespot_lib.train import TrainConfig, Trained, parted, seeded, side_by_side, subject_parts, train
 
 Stream = Literal["rgb", "flow"]
 LEVELS = {"P3": 4, "P4": 8, "P5": 16, "P6": 32, "P7": 64}  # samples per moment
@@ -780,8 +780,7 @@ def _learnt(
     progress: bool | None,
 ) -> tuple[Trained[Spotter], dict[str, Detections]]:
     """Return a network that has not seen a part (which may be nobody), and what it finds in that part."""
-    apart, others = manifest.only(part), manifest.only(uid for uid in manifest.uids if uid not in part)
-    assert not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
+    others, apart = parted(manifest, part)
     title = f"without part {number}" if part else "the network"
     training = train(
         untrained(config, seed + number),

@@ -15,7 +15,7 @@ micro-expression moves the skin hardly further than tremble does. `input` choose
     displacement   its sum, less the mean over some seconds around
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -33,7 +33,7 @@ from mespot_lib.features.mdmo import POINTS, MdmoMotion, MdmoRecipe, mdmo_motion
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video
 from mespot_lib.methods.flow_peaks import FlowPeaksConfig, extent
-from mespot_lib.train import TrainConfig, Trained, seeded, subject_parts, train
+from mespot_lib.train import TrainConfig, Trained, parted, seeded, subject_parts, train
 
 OUTPUTS = ("apex", "onset", "offset", "action")  # of each kind, in this order; ME first
 # which point is where another one is in a mirror
@@ -648,16 +648,10 @@ def fit(
 
     trainings: list[Trained[ProposalNet]] = []
     judged = {}
-    for number, (some, apart) in enumerate(_splits(train_manifest, config, seed), start=1):
+    dealt = subject_parts(train_manifest, min(config.parts, len(train_manifest.subjects)), seed)
+    for number, part in enumerate(dealt, start=1):
+        some, apart = parted(train_manifest, part)
         trainings.append(learnt_from(some, f"part-{number}", number))
         judged |= {uid: score_video(trainings[-1].model, apart.video(uid), config) for uid in apart.uids}
     training = learnt_from(train_manifest, "all", 0)
     return Fitted(config, training, tuple(trainings), choose_limits(judged, truth, config), judged)
-
-
-def _splits(manifest: Manifest, config: MdmoConfig, seed: int) -> Iterator[tuple[Manifest, Manifest]]:
-    """Yield the videos to learn from and those to judge by, for each network; a single subject judges itself."""
-    parts = subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed)
-    for part in parts:
-        learnt = manifest.uids if len(parts) == 1 else [uid for uid in manifest.uids if uid not in part]
-        yield manifest.only(learnt), manifest.only(part)

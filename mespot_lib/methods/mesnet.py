@@ -27,7 +27,7 @@ from mespot_lib.features.face_flow import FaceFlow, FaceFlowRecipe, face_flow
 from mespot_lib.interval import Interval
 from mespot_lib.manifest import Manifest, Video
 from mespot_lib.proposals import PRINTED, Limits, Proposals, choose_limits, spot_proposals
-from mespot_lib.train import Model, TrainConfig, Trained, seeded, side_by_side, subject_parts, train
+from mespot_lib.train import Model, TrainConfig, Trained, parted, seeded, side_by_side, subject_parts, train
 
 # Table II: kernel and dilation of the first and of the second layer of each sub-network
 SUBNETS = (((3, 1), (1, 1)), ((3, 1), (3, 1)), ((3, 1), (3, 2)), ((3, 1), (3, 3)), ((3, 2), (3, 3)))
@@ -994,10 +994,8 @@ def _splits(manifest: Manifest, config: MesNetConfig, seed: int) -> Iterator[tup
             learnt, apart = split_videos(manifest, seed + number)
             yield manifest.only(learnt), manifest.only(apart or learnt)
         return
-    parts = subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed)
-    for part in parts:
-        others = manifest.only(uid for uid in manifest.uids if len(parts) == 1 or uid not in part)
-        yield others, manifest.only(part)
+    for part in subject_parts(manifest, min(config.parts, len(manifest.subjects)), seed):
+        yield parted(manifest, part)
 
 
 def untrained(config: MesNetConfig, seed: int) -> MesNet:

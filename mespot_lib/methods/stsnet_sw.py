@@ -45,6 +45,7 @@ from mespot_lib.train import (
     TrainConfig,
     Trained,
     load_weights,
+    parted,
     save_weights,
     seeded,
     side_by_side,
@@ -890,9 +891,7 @@ def _learnt(
 ) -> tuple[Trained[StsNet], dict[str, Curves]]:
     """Return the network that has not seen one part, and its scores of that part."""
     part = parts[number]
-    apart = manifest.only(part)
-    others = manifest.only(uid for uid in manifest.uids if len(parts) == 1 or uid not in part)
-    assert len(parts) == 1 or not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
+    others, apart = parted(manifest, part)
     model = untrained(config, seed + number)
     if trunk is not None:
         model.trunk.load_state_dict(trunk.state_dict())

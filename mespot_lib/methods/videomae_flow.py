@@ -35,7 +35,7 @@ from mespot_lib.features.reference_motion import PUBLISHED_ROWS, ReferenceRecipe
 from mespot_lib.features.rest_face import RestFaces, rest_faces
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video
-from mespot_lib.train import TrainConfig, Trained, choose_device, seeded, subject_parts, train
+from mespot_lib.train import TrainConfig, Trained, choose_device, parted, seeded, subject_parts, train
 
 _GREY_MEAN, _GREY_SPREAD = 0.449, 0.226  # of ImageNet, mean of its three channels
 _DIFFERENCE_SPREAD = 4.0  # grey levels, about the standard deviation over all pixels
@@ -801,7 +801,7 @@ def fit(
     parts: list[Part] = []
     judged: dict[str, Scores] = {}
     for number, part in enumerate(dealt):
-        others = train_manifest.only(u for u in train_manifest.uids if len(dealt) == 1 or u not in part)
+        others, _ = parted(train_manifest, part)
         where = None if folder is None else Path(folder) / f"part-{number}"
         parts.append(fit_part(others, config, seed + number, folder=where, progress=progress))
         networks = [parts[-1].networks]

@@ -42,7 +42,7 @@ from mespot_lib.features.crops import CropRecipe, FaceCrops, face_crops
 from mespot_lib.features.motion import sampling_step
 from mespot_lib.interval import KINDS, Interval
 from mespot_lib.manifest import Manifest, Video, half_windows
-from mespot_lib.train import TrainConfig, Trained, seeded, side_by_side, subject_parts, train
+from mespot_lib.train import TrainConfig, Trained, parted, seeded, side_by_side, subject_parts, train
 
 # slices x (frame, reference): what the streams see of a pair
 _SLICES = {
@@ -776,9 +776,7 @@ def _learnt(
 ) -> tuple[Trained[Yap3dCnn], dict[str, Curves]]:
     """Return the network that has not seen one part, and its scores of that part."""
     part = parts[number]
-    apart = manifest.only(part)
-    others = manifest.only(uid for uid in manifest.uids if len(parts) == 1 or uid not in part)
-    assert len(parts) == 1 or not set(others.subjects) & set(apart.subjects), "a subject is on both sides"
+    others, apart = parted(manifest, part)
     training = train(
         untrained(config, seed + number),
         Pairs(others, config, skips_s),
