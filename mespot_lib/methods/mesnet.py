@@ -126,7 +126,7 @@ class MesNetConfig:
     def quick(cls, **changes: Any) -> "MesNetConfig":
         """Return the same at 32 x 32, with shorter clips and far fewer, larger steps; for a CPU."""
         first = TrainConfig(
-            epochs=8,
+            epochs=6,
             batch_size=16,
             batches_per_epoch=8,
             learning_rate=1e-3,
