@@ -5,7 +5,6 @@ talk to the widgets but execute nothing. No file is served, nothing can be uploa
 look; opened to others, the page asks for a token.
 """
 
-import getpass
 import importlib.util
 import ipaddress
 import json
@@ -105,11 +104,12 @@ def reserved_port(host: str, first: int) -> Iterator[int]:
     PageError
         If the address is not one of this machine's, or no port is free.
     """
+    user = os.environ.get("USER", os.environ.get("USERNAME", ""))  # unlike `getpass.getuser`, never fails
     for port in range(first, min(first + 50, 65536)):
-        lock = FileLock(Path(tempfile.gettempdir()) / f"mespot-explore-{getpass.getuser()}-{port}.lock")
+        lock = FileLock(Path(tempfile.gettempdir()) / f"mespot-explore-{user}-{port}.lock")
         try:
             lock.acquire(blocking=False)
-        except Timeout:
+        except (Timeout, PermissionError):  # another explorer's, or another user's
             continue
         try:
             if is_free(host, port):
