@@ -185,9 +185,9 @@ def keep_picture(page, name):
         page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}.png"), full_page=True)
 
 
-def first_folds(reports, chosen=""):
+def first_folds(reports, chosen="", method="zhang2020"):
     found, _ = explore.newest_runs(reports)
-    return explore.read_folds(found["toy", "zhang2020"], chosen)
+    return explore.read_folds(found["toy", method], chosen)
 
 
 def walk_through(page, folds, name):
@@ -281,21 +281,28 @@ def test_an_export_can_be_saved(page_in_voila, tmp_path):
 def test_all_people_at_once(page_in_voila, reports):
     """Of a result of the size of CAS(ME)^2, also when a key comes while the curve over the setting is being counted."""
     page = page_in_voila
-    page.locator("select[multiple]").focus()
-    page.keyboard.press("Control+a")
     folds = first_folds(reports, "all")
-    expected = counted(folds, {})
-    page.wait_for_function(
-        "tp => Number(document.querySelector('td[data-cell=\"overall tp\"]')?.innerText) === tp",
-        arg=expected["overall tp"],
-        polling=20,
-    )
+    expected = choose_all(page, folds)
     assert shown(page) == expected
     keep_picture(page, "voila_all")
     for key, wait_ms in (("ArrowRight", 0), ("ArrowRight", 300), ("ArrowLeft", 900), ("ArrowLeft", 300)):
         page.wait_for_timeout(wait_ms)
         value = press(page, "threshold ME, u", [key])
         assert shown(page) == counted(folds, {"threshold_me_u": float(value)})
+
+
+def choose_all(page, folds):
+    """Choose all folds by the keyboard and return their counts, once the explorer of all is there."""
+    expected = counted(folds, {})
+    page.locator("select[multiple]").focus()
+    page.keyboard.press("Control+a")
+    with told(page, "numbers of all people"):
+        page.wait_for_function(
+            "tp => Number(document.querySelector('td[data-cell=\"overall tp\"]')?.innerText) === tp",
+            arg=expected["overall tp"],
+            polling=20,
+        )
+    return expected
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -402,8 +409,7 @@ def test_bench_of_the_explorer(browser, tmp_path):
         with explore_page.served(tmp_path / method, port=8941) as (_, address):
             wait_until_served(address + "voila/static/nothing")
             with opened(browser, address, lambda page: None) as page:
-                page.locator("select[multiple]").focus()
-                page.keyboard.press("Control+a")
+                choose_all(page, first_folds(tmp_path / method, "all", method))
                 numbers, picture = zip(*latencies(page, label, 24), strict=True)
         rows[method] = {
             name: {"median": round(sorted(column)[len(column) // 2]), "most": round(max(column))}
