@@ -173,12 +173,11 @@ def parted(manifest: Manifest, part: Sequence[str]) -> tuple[Manifest, Manifest]
     TrainError
         If a subject has videos on both sides.
     """
-    inside = set(part)
-    everybody = len(inside) == len(manifest.uids)
-    others = manifest.only(uid for uid in manifest.uids if everybody or uid not in inside)
-    apart = manifest.only(part)
-    shared = set(others.subjects) & set(apart.subjects)
-    if shared and not everybody:
+    inside, apart = set(part), manifest.only(part)
+    if len(inside) == len(manifest.uids):
+        return apart, apart
+    others = manifest.only(uid for uid in manifest.uids if uid not in inside)
+    if shared := set(others.subjects) & set(apart.subjects):
         raise TrainError(f"on both sides: subject {', '.join(sorted(shared))}")
     return others, apart
 

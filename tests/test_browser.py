@@ -1,8 +1,8 @@
 """The explorer in a real browser, as a page and in JupyterLab: keys in, numbers and pictures out.
 
 Chromium comes from the system (Debian: `apt-get install chromium`), playwright only drives it. Loading is retried,
-since now and then a page hangs when a kernel starts; what is looked at afterwards is not. Who waits
-in vain for numbers is told what page and kernel have said to each other.
+since now and then a page hangs when a kernel starts; what is looked at afterwards is not. Who waits in
+vain for numbers is told what page and kernel have said to each other.
 """
 
 import contextlib

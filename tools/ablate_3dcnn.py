@@ -51,7 +51,7 @@ def measure(manifest: Manifest, config: Yap3dCnnConfig, folds: int, seed: int) -
 
 
 def learning_curves(manifest: Manifest, seed: int) -> list[dict]:
-    """Return the losses of every epoch of the notebook's networks, fed with differences and with raw pairs."""
+    """Return the losses of each epoch of the networks of notebook 20, fed with raw pairs and with differences."""
     fold = loso_folds(manifest)[0]
     same = {"dataset": manifest.descriptor["dataset"], "fold": fold.name, "seed": seed}
     rows = []
